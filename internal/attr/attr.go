@@ -1,0 +1,83 @@
+// Package attr names what a browsable tree can tell about its files beyond
+// what io/fs has words for. All of it is optional: a tree offers a power by
+// implementing the interface on [io/fs.FileInfo.Sys] or on the open file, and a
+// door (the mount, restore, the command line) uses it where it finds it.
+package attr
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"io/fs"
+	"iter"
+	"os"
+)
+
+// Inoder is implemented by FileInfo.Sys of a file with an identity of its own:
+// two paths with one number are one file, whose bytes never differ. A tree
+// makes the number with [MemberIno] or [PathIno], so that it is the same each
+// time.
+type Inoder interface {
+	Ino() uint64
+}
+
+// Lister is implemented by FileInfo.Sys of a file with attributes: facts such
+// as the layer and offset it was read from. Names are without the prefix
+// "user.snapfs." under which the mount shows them, in a fixed order.
+type Lister interface {
+	Attrs() iter.Seq2[string, string]
+}
+
+// Volatile is implemented by FileInfo.Sys of a file whose content is made anew
+// for each open and may differ the next time. No door caches it.
+type Volatile interface {
+	Volatile() bool
+}
+
+// Extent is implemented by an open file whose content is one run of bytes of a
+// file on disk: the content is the [io/fs.FileInfo.Size] bytes of f at off. f
+// is only borrowed, is valid while the open file is, and must not be closed or
+// moved. ok is false if the content is not one run.
+type Extent interface {
+	Extent() (f *os.File, off int64, ok bool)
+}
+
+// Ino returns the number of a file, and whether it has one.
+func Ino(fi fs.FileInfo) (uint64, bool) {
+	if s, ok := fi.Sys().(Inoder); ok {
+		return s.Ino(), true
+	}
+	return 0, false
+}
+
+// All returns the attributes of a file; there may be none.
+func All(fi fs.FileInfo) iter.Seq2[string, string] {
+	if s, ok := fi.Sys().(Lister); ok {
+		return s.Attrs()
+	}
+	return func(func(string, string) bool) {}
+}
+
+// IsVolatile reports whether the content of a file may change.
+func IsVolatile(fi fs.FileInfo) bool {
+	s, ok := fi.Sys().(Volatile)
+	return ok && s.Volatile()
+}
+
+// MemberIno returns the inode number of the archive member whose header is at
+// off, a multiple of 512, in a layer, counted from 0. Numbers of members are
+// distinct, and below 1<<62.
+func MemberIno(layer int, off int64) uint64 {
+	return 1<<61 | uint64(layer&0xfff)<<48 | uint64(off>>9)&(1<<48-1)
+}
+
+// PathIno returns the inode number for anything that is known by a number to
+// start from, such as the inode of the file that holds it, and a name in there.
+// Numbers are distinct from those of [MemberIno], and from each other but for
+// one chance in 2^62.
+func PathIno(seed uint64, name string) uint64 {
+	var buf [128]byte
+	b := binary.LittleEndian.AppendUint64(buf[:0], seed)
+	b = append(b, name...)
+	sum := sha256.Sum256(b)
+	return 1<<62 | binary.LittleEndian.Uint64(sum[:])>>2
+}
