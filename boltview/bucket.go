@@ -1,0 +1,266 @@
+package boltview
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/snapfs/snapfs/internal/names"
+)
+
+// bucketHeader is the length of a bucket's value, without an inline page.
+const bucketHeader = 16
+
+// Bucket is a bucket of a [DB]: keys in byte order, each with a value or
+// another bucket.
+type Bucket struct {
+	db     *DB
+	parent *Bucket // nil for the root
+	name   []byte
+	root   uint64 // page; 0 if inline
+	seq    uint64
+	inline page
+}
+
+// Sequence returns the bucket's counter, from which programs take numbers for
+// their keys.
+func (b *Bucket) Sequence() uint64 { return b.seq }
+
+// Page returns the number of the bucket's root page, 0 if the bucket is inline.
+func (b *Bucket) Page() uint64 { return b.root }
+
+// Name returns the bucket's key in its parent; it is empty for the root.
+func (b *Bucket) Name() []byte { return slices.Clone(b.name) }
+
+// path returns the bucket's place in the tree of [DB.FS].
+func (b *Bucket) path() string {
+	if b.parent == nil {
+		return "."
+	}
+	var elems []string
+	for ; b.parent != nil; b = b.parent {
+		elems = append(elems, names.Key(b.name))
+	}
+	slices.Reverse(elems)
+	return strings.Join(elems, "/")
+}
+
+func (b *Bucket) fault(page uint64, reason string) error {
+	return &PageError{Page: page, Path: b.path(), Reason: reason}
+}
+
+// Bucket returns the bucket at key name. Errors: [ErrNotFound], [ErrNotBucket],
+// [ErrCorrupt], or what reading returned.
+func (b *Bucket) Bucket(name []byte) (*Bucket, error) {
+	it, c, err := b.find(name)
+	if err != nil {
+		return nil, err
+	}
+	defer b.db.cursors.Put(c)
+	return it.Bucket()
+}
+
+// Get returns the value of key, in memory of its own. Errors: [ErrNotFound],
+// [ErrIsBucket], [ErrCorrupt], or what reading returned.
+func (b *Bucket) Get(key []byte) ([]byte, error) {
+	it, c, err := b.find(key)
+	if err != nil {
+		return nil, err
+	}
+	defer b.db.cursors.Put(c)
+	v, err := it.Value()
+	if it.val != nil {
+		v = append(make([]byte, 0, len(v)), v...)
+	}
+	return v, err
+}
+
+// Item returns what key holds, without reading the value. It stays valid.
+// Errors: [ErrNotFound], [ErrCorrupt], or what reading returned.
+func (b *Bucket) Item(key []byte) (Item, error) {
+	it, c, err := b.find(key)
+	if err != nil {
+		return Item{}, err
+	}
+	defer b.db.cursors.Put(c)
+	return it.Clone(), nil
+}
+
+// find looks up key. The cursor, which holds the item's bytes, is the caller's
+// to put back.
+func (b *Bucket) find(key []byte) (Item, *cursor, error) {
+	c := b.db.cursors.Get().(*cursor)
+	equal, err := c.seek(b, key)
+	if err == nil && len(key) == 0 {
+		equal, err = c.empty()
+	}
+	var it Item
+	if err == nil && equal {
+		it, err = c.item()
+	}
+	if err == nil && !equal {
+		err = ErrNotFound
+	}
+	if err != nil {
+		b.db.cursors.Put(c)
+		return Item{}, nil, err
+	}
+	return it, c, nil
+}
+
+// empty reports whether the cursor stands on the empty key, which Bolt never
+// writes but a damaged file may have.
+func (c *cursor) empty() (bool, error) {
+	ok, err := c.valid()
+	if !ok || err != nil {
+		return false, err
+	}
+	it, err := c.item()
+	return len(it.Key) == 0, err
+}
+
+// All returns the bucket's items in the order of their keys; see [Bucket.From].
+func (b *Bucket) All() iter.Seq2[Item, error] { return b.From(nil) }
+
+// From returns the bucket's items from the first whose key is not below key,
+// in order. The bytes of an item are valid until the next step. An error ends
+// the sequence and comes with an empty item: [ErrCorrupt], or what reading
+// returned.
+func (b *Bucket) From(key []byte) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		c := b.db.cursors.Get().(*cursor)
+		if _, err := c.seek(b, key); err != nil {
+			b.db.cursors.Put(c)
+			yield(Item{}, err)
+			return
+		}
+		for {
+			ok, err := c.valid()
+			var it Item
+			if err == nil && ok {
+				it, err = c.item()
+			}
+			if err != nil {
+				yield(Item{}, err)
+				return
+			}
+			if !ok {
+				b.db.cursors.Put(c)
+				return
+			}
+			// A loop that is left early may go on using its last item: the
+			// cursor is not put back then.
+			if !yield(it, nil) {
+				return
+			}
+			c.next()
+		}
+	}
+}
+
+// Item is a key of a bucket and what it holds.
+type Item struct {
+	Key []byte // only lent, see the method that returned the item
+
+	b      *Bucket // that holds the key
+	val    []byte  // nil if not in memory
+	size   int64
+	off    int64 // of the value in the file
+	bucket bool
+}
+
+// IsBucket reports whether the key holds a bucket.
+func (it Item) IsBucket() bool { return it.bucket }
+
+// Size returns the length of the value in bytes.
+func (it Item) Size() int64 { return it.size }
+
+// Offset returns where in the file the value starts.
+func (it Item) Offset() int64 { return it.off }
+
+// Value returns the value, reading it if need be; it is lent as Key is.
+// A bucket has no value: [ErrIsBucket].
+func (it Item) Value() ([]byte, error) {
+	if it.bucket {
+		return nil, ErrIsBucket
+	}
+	return it.bytes()
+}
+
+func (it Item) bytes() ([]byte, error) {
+	if it.val != nil {
+		return it.val, nil
+	}
+	v := make([]byte, it.size)
+	if _, err := readFull(it.b.db.r, v, it.off); err != nil {
+		return nil, fmt.Errorf("read bolt value at %d: %w", it.off, err)
+	}
+	return v, nil
+}
+
+// Open returns a reader of the value, which reads from the file as it goes and
+// stays valid.
+func (it Item) Open() *io.SectionReader {
+	return io.NewSectionReader(it.b.db.r, it.off, it.size)
+}
+
+// Clone returns the item with memory of its own; a value that is in memory is
+// left behind, and read again when asked for.
+func (it Item) Clone() Item {
+	it.Key = bytes.Clone(it.Key)
+	it.val = nil
+	return it
+}
+
+// Bucket returns the bucket that the key holds, which stays valid. Errors:
+// [ErrNotBucket], [ErrCorrupt], or what reading returned.
+func (it Item) Bucket() (*Bucket, error) {
+	if !it.bucket {
+		return nil, ErrNotBucket
+	}
+	parent := it.b
+	b := &Bucket{db: parent.db, parent: parent}
+	if it.size < bucketHeader {
+		b.name = it.Key
+		return nil, b.fault(parent.root, fmt.Sprintf("bucket header has %d bytes", it.size))
+	}
+	if it.size > bucketHeader+maxPageSize && it.val == nil {
+		// Only an inline bucket is longer than its header, and those are small.
+		it.size = bucketHeader
+	}
+	v, err := it.bytes()
+	if err != nil {
+		return nil, err
+	}
+	b.root = binary.LittleEndian.Uint64(v)
+	b.seq = binary.LittleEndian.Uint64(v[8:])
+	if b.root != 0 {
+		b.name = bytes.Clone(it.Key)
+		for a := parent; a != nil; a = a.parent {
+			if a.root == b.root {
+				return nil, b.fault(b.root, "bucket holds itself")
+			}
+		}
+		return b, nil
+	}
+	// Name and page share one piece of memory.
+	buf := append(append(make([]byte, 0, len(v)-bucketHeader+len(it.Key)), v[bucketHeader:]...), it.Key...)
+	n := len(v) - bucketHeader
+	b.name = buf[n:]
+	p := page{off: it.off + bucketHeader, size: int64(n), buf: buf[:n:n]}
+	if n < headerSize {
+		return nil, b.fault(0, fmt.Sprintf("inline bucket of %d bytes", n))
+	}
+	if reason := p.parseHeader(p.buf, p.size, p.size); reason != "" {
+		return nil, b.fault(0, "inline bucket: "+reason)
+	}
+	if !p.leaf {
+		return nil, b.fault(0, "inline bucket is not a leaf")
+	}
+	b.inline = p
+	return b, nil
+}

@@ -1,0 +1,189 @@
+package boltview
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// cursor walks the leaves of one bucket in order. Its buffers are used again
+// for each page, and for the next walk.
+type cursor struct {
+	b       *Bucket
+	stack   []frame // from the root to a leaf
+	depth   int     // frames of stack in use
+	visited uint64  // pages, against a budget
+}
+
+type frame struct {
+	page page
+	i    int    // element
+	buf  []byte // owned, for pages that are not shared
+}
+
+// fault makes the error for a page of c's bucket.
+func (c *cursor) fault(p *page, format string, args ...any) error {
+	return c.b.fault(p.id, fmt.Sprintf(format, args...))
+}
+
+// push loads page id as the next level.
+func (c *cursor) push(id uint64) error {
+	db := c.b.db
+	if c.depth == maxDepth {
+		return c.b.fault(id, "tree is too deep")
+	}
+	// Each page of a sound tree is visited once.
+	if c.visited++; c.visited > db.pages {
+		return c.b.fault(id, "tree has more pages than the file")
+	}
+	if c.depth == len(c.stack) {
+		c.stack = append(c.stack, frame{})
+	}
+	f := &c.stack[c.depth]
+	f.i = 0
+	if c.b.root == 0 {
+		f.page = c.b.inline
+		c.depth++
+		return nil
+	}
+	slot := &db.branches[id%uint64(len(db.branches))]
+	if p := slot.Load(); p != nil && p.id == id {
+		f.page = *p
+		c.depth++
+		return nil
+	}
+	reason, err := db.load(&f.page, id, f.buf)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		return c.b.fault(id, reason)
+	}
+	if f.page.leaf || f.page.size > wholeMax {
+		f.buf = f.page.buf
+	} else {
+		p := f.page
+		slot.Store(&p)
+		f.buf = nil
+	}
+	c.depth++
+	return nil
+}
+
+// key returns the key of an element of p.
+func (c *cursor) key(p *page, i int) ([]byte, elem, error) {
+	e, ok := p.elem(i)
+	if !ok {
+		return nil, e, c.fault(p, "element %d does not lie inside the page", i)
+	}
+	k, err := c.b.db.bytes(p, e.key, e.ksize)
+	return k, e, err
+}
+
+// search returns the first element of p whose key is not below key, and whether
+// it is equal.
+func (c *cursor) search(p *page, key []byte) (i int, equal bool, err error) {
+	lo, hi := 0, p.count
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		k, _, err := c.key(p, mid)
+		if err != nil {
+			return 0, false, err
+		}
+		switch bytes.Compare(k, key) {
+		case 0:
+			return mid, true, nil
+		case -1:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return lo, false, nil
+}
+
+// seek goes to the first key that is not below key. The leaf's element may be
+// one past its last, which valid settles.
+func (c *cursor) seek(b *Bucket, key []byte) (equal bool, err error) {
+	c.b, c.depth, c.visited = b, 0, 0
+	id := b.root
+	for {
+		if err := c.push(id); err != nil {
+			return false, err
+		}
+		f := &c.stack[c.depth-1]
+		i, equal := 0, false
+		if len(key) > 0 {
+			if i, equal, err = c.search(&f.page, key); err != nil {
+				return false, err
+			}
+		}
+		if f.page.leaf {
+			f.i = i
+			return equal, nil
+		}
+		// The subtree that may hold key is that of the last key not above it.
+		if !equal && i > 0 {
+			i--
+		}
+		f.i = i
+		if id, err = c.child(f); err != nil {
+			return false, err
+		}
+	}
+}
+
+func (c *cursor) child(f *frame) (uint64, error) {
+	e, ok := f.page.branchElem(f.i)
+	if !ok {
+		return 0, c.fault(&f.page, "element %d does not lie inside the page", f.i)
+	}
+	return e.child, nil
+}
+
+// valid makes sure that the cursor stands on an element, going to the next leaf
+// if need be. It returns false at the end.
+func (c *cursor) valid() (bool, error) {
+	for {
+		f := &c.stack[c.depth-1]
+		if f.i < f.page.count {
+			if f.page.leaf {
+				return true, nil
+			}
+			id, err := c.child(f)
+			if err != nil {
+				return false, err
+			}
+			if err := c.push(id); err != nil {
+				return false, err
+			}
+			continue
+		}
+		if c.depth--; c.depth == 0 {
+			return false, nil
+		}
+		c.stack[c.depth-1].i++
+	}
+}
+
+// item returns the element that the cursor stands on. Its bytes live in the
+// cursor's buffer.
+func (c *cursor) item() (Item, error) {
+	f := &c.stack[c.depth-1]
+	p := &f.page
+	e, ok := p.leafElem(f.i)
+	if !ok {
+		return Item{}, c.fault(p, "element %d does not lie inside the page", f.i)
+	}
+	it := Item{b: c.b, size: e.vsize, off: p.off + e.key + e.ksize, bucket: e.flags&flagBucket != 0}
+	if end := e.key + e.ksize + e.vsize; end <= int64(len(p.buf)) {
+		it.Key = p.buf[e.key : e.key+e.ksize : e.key+e.ksize]
+		it.val = p.buf[e.key+e.ksize : end : end]
+		return it, nil
+	}
+	var err error
+	it.Key, err = c.b.db.bytes(p, e.key, e.ksize)
+	return it, err
+}
+
+// next goes one element on.
+func (c *cursor) next() { c.stack[c.depth-1].i++ }
