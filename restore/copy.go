@@ -1,0 +1,143 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/snapfs/snapfs/internal/attr"
+)
+
+const (
+	bufSize   = 1 << 20
+	rangeSize = 8 << 20 // per copy_file_range, so that cancellation is prompt
+)
+
+var (
+	errLong  = errors.New("file is longer than its size")
+	errCount = errors.New("reader returned an impossible count")
+)
+
+// targetError is an error of the side that is written to.
+type targetError struct{ error }
+
+func (e targetError) Unwrap() error { return e.error }
+
+// content copies size bytes from src to the beginning of dst, and makes sure
+// that src ends there. A negative size means up to the end. It returns the
+// number of bytes copied; errors of dst are targetErrors.
+func (r *runner) content(ctx context.Context, dst *os.File, src fs.File, size int64, progress func(int64)) (int64, error) {
+	var done int64
+	in, seekable := src.(io.ReaderAt)
+	if seekable && size > 0 {
+		var err error
+		if done, err = r.byRange(ctx, dst, src, size, progress); err != nil {
+			return done, err
+		}
+	}
+	buf := r.bufs.Get().(*[bufSize]byte)
+	defer r.bufs.Put(buf)
+	for done != size {
+		if err := context.Cause(ctx); err != nil {
+			return done, err
+		}
+		want := bufSize
+		if size >= 0 {
+			want = int(min(bufSize, size-done))
+		}
+		n, err := fill(src, in, buf[:want], done)
+		if n > 0 {
+			if _, err := dst.WriteAt(buf[:n], done); err != nil {
+				return done, targetError{err}
+			}
+			done += int64(n)
+			progress(int64(n))
+		}
+		switch {
+		case done == size:
+		case err == io.EOF && size < 0:
+			return done, nil
+		case err == io.EOF:
+			return done, fmt.Errorf("file ends after %d of %d bytes: %w", done, size, io.ErrUnexpectedEOF)
+		case err != nil:
+			return done, err
+		}
+	}
+	if n, _ := fill(src, in, buf[:1], done); n > 0 {
+		return done, fmt.Errorf("%w of %d bytes", errLong, size)
+	}
+	return done, nil
+}
+
+// fill reads until p is full or there is an error, at off if in is not nil.
+func fill(src fs.File, in io.ReaderAt, p []byte, off int64) (int, error) {
+	done, idle := 0, 0
+	for done < len(p) {
+		var n int
+		var err error
+		if in != nil {
+			n, err = in.ReadAt(p[done:], off+int64(done))
+		} else {
+			n, err = src.Read(p[done:])
+		}
+		if n < 0 || n > len(p)-done {
+			return done, errCount
+		}
+		done += n
+		if err != nil {
+			return done, err
+		}
+		if idle++; n > 0 {
+			idle = 0
+		} else if idle == 100 {
+			return done, io.ErrNoProgress
+		}
+	}
+	return done, nil
+}
+
+// byRange lets the kernel copy as much as it can, and returns how much that
+// was. What is left, because of an error of either side too, is for the
+// caller to try again: a read there tells whose fault it is.
+func (r *runner) byRange(ctx context.Context, dst *os.File, src fs.File, size int64, progress func(int64)) (done int64, err error) {
+	if r.noRange.Load() {
+		return 0, nil
+	}
+	var from *os.File
+	var off int64
+	switch f := src.(type) {
+	case *os.File:
+		from = f
+	case attr.Extent:
+		var ok bool
+		if from, off, ok = f.Extent(); !ok {
+			return 0, nil
+		}
+	default:
+		return 0, nil
+	}
+	for done < size {
+		if err := context.Cause(ctx); err != nil {
+			return done, err
+		}
+		n, err := copyRange(dst, done, from, off+done, int(min(rangeSize, size-done)))
+		switch {
+		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+			return done, targetError{&fs.PathError{Op: "write", Path: dst.Name(), Err: err}}
+		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPERM):
+			// It will be the same for the next file.
+			r.noRange.Store(true)
+			return done, nil
+		case err != nil, n <= 0:
+			return done, nil
+		}
+		done += int64(n)
+		progress(int64(n))
+	}
+	return done, nil
+}

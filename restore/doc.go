@@ -1,0 +1,2 @@
+// Package restore copies a tree into a directory, safely.
+package restore

@@ -1,0 +1,162 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+	"syscall"
+)
+
+// folder is an open directory of the target, shared by the workers that write
+// files there. Everything in it is reached by a single name, and so stays in
+// it.
+type folder struct {
+	root *os.Root
+	f    *os.File
+	refs atomic.Int32 // whoever opened it, and each job
+}
+
+func openFolder(root *os.Root, name string) (*folder, error) {
+	sub, err := root.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := sub.Open(".")
+	if err != nil {
+		sub.Close()
+		return nil, err
+	}
+	d := &folder{root: sub, f: f}
+	d.refs.Add(1)
+	return d, nil
+}
+
+func (d *folder) release() {
+	if d != nil && d.refs.Add(-1) == 0 {
+		d.f.Close()
+		d.root.Close()
+	}
+}
+
+// temp makes a temporary file.
+func (d *folder) temp(perm fs.FileMode) (*os.File, string, error) {
+	for {
+		name := tempName(rand.Uint64())
+		f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, name, err
+		}
+	}
+}
+
+// publish gives a temporary file its final name. Unless replace is set, it
+// does not replace anything, and fails with fs.ErrExist if there is something.
+func (d *folder) publish(temp, name string, replace bool) error {
+	if replace {
+		return d.root.Rename(temp, name)
+	}
+	if ok, err := renameNew(d.f, temp, name); ok {
+		return err
+	}
+	return d.publishByLink(temp, name)
+}
+
+// publishByLink is for file systems that have no rename without replacing.
+func (d *folder) publishByLink(temp, name string) error {
+	err := d.root.Link(temp, name)
+	switch {
+	case err == nil:
+		_ = d.root.Remove(temp) // a second name of the same file; the next restore removes it
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return err
+	}
+	// No hard links either. Somebody else may still come in between.
+	if _, err := d.root.Lstat(name); err == nil {
+		return &fs.PathError{Op: "rename", Path: name, Err: syscall.EEXIST}
+	}
+	return d.root.Rename(temp, name)
+}
+
+// symlink makes a link, or replaces what was there in one step.
+func (d *folder) symlink(e *entry) error {
+	name := e.name
+	if e.action == ActionOverwrite {
+		name = tempName(rand.Uint64())
+	}
+	if err := d.root.Symlink(e.more.link, name); err != nil {
+		return targetError{err}
+	}
+	// The time of a link is of so little use that not every system keeps one.
+	_ = setTime(d.f, name, e.mtime)
+	if name == e.name {
+		return nil
+	}
+	if err := d.root.Rename(name, e.name); err != nil {
+		_ = d.root.Remove(name)
+		return targetError{err}
+	}
+	return nil
+}
+
+// file writes one regular file, whose path is only for messages.
+func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
+	src, err := r.src.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer src.Close()
+	size := e.size
+	if e.moving {
+		size = -1
+	} else if st, err := src.Stat(); err != nil {
+		return 0, err
+	} else if !st.Mode().IsRegular() || st.Size() != size {
+		return 0, fmt.Errorf("changed since the plan was made: %d bytes then, %d now", size, st.Size())
+	}
+	f, temp, err := d.temp(e.mode.Perm() | 0o600)
+	if err != nil {
+		return 0, targetError{err}
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			_ = d.root.Remove(temp)
+		}
+	}()
+	if n, err = r.content(r.ctx, f, src, size, r.progress(path)); err != nil {
+		return n, err
+	}
+	if err := r.seal(f, d, e, temp); err != nil {
+		return n, targetError{err}
+	}
+	if err := context.Cause(r.ctx); err != nil {
+		return n, err
+	}
+	if err := d.publish(temp, e.name, e.action == ActionOverwrite); err != nil {
+		return n, targetError{err}
+	}
+	return n, nil
+}
+
+// seal gives a written file its mode and time, makes it last, and closes it.
+func (r *runner) seal(f *os.File, d *folder, e *entry, temp string) error {
+	if r.opts.FileMode != 0 {
+		if err := f.Chmod(r.opts.FileMode.Perm() | 0o600); err != nil {
+			return err
+		}
+	}
+	if err := setTime(d.f, temp, e.mtime); err != nil {
+		return err
+	}
+	if !r.opts.noSync {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return f.Close()
+}

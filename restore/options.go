@@ -1,0 +1,110 @@
+package restore
+
+import (
+	"fmt"
+	"io/fs"
+)
+
+// Options says what to copy and how. The zero value copies everything and
+// overwrites nothing.
+type Options struct {
+	// Include and Exclude select paths by glob; see the package documentation.
+	// Without Include everything is selected. Exclude wins.
+	Include, Exclude []string
+
+	// Filter, if set, is asked for each listed path that the globs leave in.
+	// False leaves out the path and all below it.
+	Filter func(path string, d fs.DirEntry) bool
+
+	// Overwrite says what happens to files that are already there.
+	Overwrite Overwrite
+
+	// FileMode and DirMode, if not 0, are the exact permission bits for each
+	// file written and each directory made, whatever the tree and the umask
+	// say. Owner read and write (and search) are always added.
+	FileMode, DirMode fs.FileMode
+
+	// Workers is the number of files that are copied at a time; 0 means 8,
+	// which hides most of the time spent waiting for fsync.
+	Workers int
+
+	// MaxEntries bounds the names read from the tree; 0 means 10 million.
+	// Beyond it [NewPlan] returns [ErrBudget].
+	MaxEntries int
+
+	// Progress, if set, is called after every piece of work, at most once per
+	// MiB or file, and never by two goroutines at once. It should return soon.
+	Progress func(Progress)
+
+	// noSync leaves out every fsync; only benchmarks set it, to tell its price.
+	noSync bool
+}
+
+const (
+	defaultWorkers = 8
+	defaultEntries = 10_000_000
+	maxDepth       = 512 // directories below each other
+)
+
+// Phase is what a [Progress] is about.
+type Phase string
+
+const (
+	PhaseCheck Phase = "check" // comparing existing files with the tree
+	PhaseCopy  Phase = "copy"  // writing
+)
+
+// Progress tells how far a restore is. Files and Bytes grow to TotalFiles and
+// TotalBytes within a phase, unless files fail.
+type Progress struct {
+	Phase      Phase
+	Path       string // the file that was worked on last
+	Files      int
+	TotalFiles int
+	Bytes      int64
+	TotalBytes int64
+}
+
+// Overwrite says what happens to a file that is already in the target. It is
+// written as never, if-changed, if-newer or always.
+type Overwrite uint8
+
+const (
+	// Never makes any existing file that is not equal to the tree's a conflict.
+	// Equal is: the same size, time of modification and content.
+	Never Overwrite = iota
+	// IfChanged keeps files of the same size and time, and replaces others.
+	IfChanged
+	// IfNewer replaces a file if the tree's was modified later.
+	IfNewer
+	// Always replaces.
+	Always
+)
+
+var overwriteNames = [...]string{"never", "if-changed", "if-newer", "always"}
+
+func (o Overwrite) String() string {
+	if int(o) < len(overwriteNames) {
+		return overwriteNames[o]
+	}
+	return fmt.Sprintf("Overwrite(%d)", uint8(o))
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (o Overwrite) MarshalText() ([]byte, error) {
+	if int(o) >= len(overwriteNames) {
+		return nil, fmt.Errorf("overwrite: no policy has number %d", uint8(o))
+	}
+	return []byte(o.String()), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (o *Overwrite) UnmarshalText(text []byte) error {
+	for i, name := range overwriteNames {
+		if string(text) == name {
+			*o = Overwrite(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("overwrite: %q is none of never, if-changed, if-newer, always", text)
+}

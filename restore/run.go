@@ -1,0 +1,334 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// runner carries out a plan.
+type runner struct {
+	*Plan
+	ctx     context.Context // ends by the caller, or by stop
+	stop    context.CancelCauseFunc
+	root    *os.Root
+	noRange atomic.Bool // copy_file_range does not work between these two
+	bufs    sync.Pool
+	made    []error // for each directory, why it is not there
+
+	mu     sync.Mutex
+	report Report
+	pr     Progress
+}
+
+// Run does what the plan says, once. Cancelling ctx stops it soon after the
+// read or write under way; the error then wraps the cause.
+//
+// If the plan cannot go ahead, nothing is written and the error is that of
+// [Plan.Err], or [ErrBusy]. If some files could not be restored, the report
+// lists them and the error matches [ErrIncomplete] and, if that ended the
+// restore, its cause. In any case a file under its final name is whole, and
+// the temporary files are gone.
+func (p *Plan) Run(ctx context.Context) (Report, error) {
+	start := time.Now()
+	planned := p.Report()
+	report := Report{
+		Target: p.dst, Kept: planned.Kept, Conflicts: planned.Conflicts, Remaining: planned.Files,
+		Skipped: planned.Skipped, Failed: planned.Failed,
+	}
+	if p.err != nil {
+		return report, p.err
+	}
+	inner, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	r := &runner{
+		Plan: p, ctx: inner, stop: stop, report: report,
+		bufs: sync.Pool{New: func() any { return new([bufSize]byte) }},
+		made: make([]error, len(p.dirs)),
+		pr:   Progress{Phase: PhaseCopy, TotalFiles: planned.Files, TotalBytes: planned.Bytes},
+	}
+	err := r.open()
+	if err == nil {
+		err = r.run(ctx)
+		r.root.Close()
+	}
+	report = r.report
+	report.Duration = time.Since(start)
+	sortFailures(report.Failed)
+	switch stopped := context.Cause(inner); {
+	case err != nil:
+		return report, fmt.Errorf("restore %s: %w", p.dst, err)
+	case stopped != nil:
+		return report, incomplete(&report, stopped)
+	case len(report.Failed) > 0:
+		return report, incomplete(&report, nil)
+	}
+	return report, nil
+}
+
+// open makes the target if it is missing, and opens and locks it.
+func (r *runner) open() error {
+	if !r.dirs[0].exists {
+		was := existing(r.dst)
+		if err := os.MkdirAll(filepath.Dir(filepath.Clean(r.dst)), 0o777); err != nil {
+			return err
+		}
+		err := os.Mkdir(r.dst, 0o777)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err == nil && r.opts.DirMode != 0 {
+			if err := os.Chmod(r.dst, r.opts.DirMode.Perm()|0o700); err != nil {
+				return err
+			}
+		}
+		for name := filepath.Clean(r.dst); name != was && name != filepath.Dir(name); {
+			name = filepath.Dir(name)
+			if d, err := os.Open(name); err == nil {
+				err := r.syncDir(d)
+				d.Close()
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	var err error
+	r.root, err = os.OpenRoot(r.dst)
+	return err
+}
+
+// run copies everything, and returns an error if the restore was cancelled by
+// ctx, the context of the caller, or could not begin.
+func (r *runner) run(ctx context.Context) error {
+	top, err := r.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	if err := lock(top); err != nil {
+		return err
+	}
+	for _, s := range r.stale {
+		if r.dirs[s.dir].needed {
+			// It is only litter: if it stays, it harms nothing.
+			_ = r.root.Remove(r.dirs[s.dir].join(s.name))
+		}
+	}
+	r.copyAll()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return r.finish(ctx)
+}
+
+// copyAll makes the directories in order and has workers write the files.
+func (r *runner) copyAll() {
+	workers := r.opts.Workers
+	if workers <= 0 {
+		workers = defaultWorkers
+	}
+	type job struct {
+		e *entry
+		d *folder
+	}
+	jobs := make(chan job)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for j := range jobs {
+				r.write(j.e, j.d)
+				j.d.release()
+			}
+		})
+	}
+	var d *folder
+	at := int32(-1) // which directory d is
+	for i := range r.entries {
+		if r.ctx.Err() != nil {
+			break
+		}
+		e := &r.entries[i]
+		switch {
+		case e.action == ActionMkdir && r.dirs[e.sub].needed:
+			r.mkdir(e)
+		case e.writes():
+			if err := r.made[e.parent]; err != nil {
+				r.failed(e, err)
+				continue
+			}
+			if d == nil || at != e.parent {
+				d.release()
+				at = e.parent
+				var err error
+				if d, err = openFolder(r.root, r.dirs[at].path); err != nil {
+					r.made[at] = err
+					r.failed(e, targetError{err})
+					continue
+				}
+			}
+			d.refs.Add(1)
+			jobs <- job{e, d}
+		}
+	}
+	d.release()
+	close(jobs)
+	wg.Wait()
+}
+
+func (r *runner) mkdir(e *entry) {
+	name := r.path(e)
+	err := r.made[e.parent]
+	if err == nil {
+		err = r.root.Mkdir(name, e.mode.Perm()|0o700)
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			var st fs.FileInfo
+			if st, err = r.root.Lstat(name); err == nil && !st.IsDir() {
+				err = &fs.PathError{Op: "mkdir", Path: name, Err: syscall.ENOTDIR}
+			}
+		case err == nil:
+			r.report.Dirs++
+			if r.opts.DirMode != 0 {
+				err = r.root.Chmod(name, r.opts.DirMode.Perm()|0o700)
+			}
+		}
+		if err != nil {
+			r.fail(name, targetError{err})
+		}
+	}
+	r.made[e.sub] = err
+}
+
+// write writes one file or link and takes note of the outcome.
+func (r *runner) write(e *entry, d *folder) {
+	name := r.path(e)
+	var n int64
+	var err error
+	if e.mode.Type() == fs.ModeSymlink {
+		err = d.symlink(e)
+	} else {
+		n, err = r.file(e, d, name)
+	}
+	if err != nil {
+		if r.ctx.Err() == nil || !errors.Is(err, context.Cause(r.ctx)) {
+			r.failed(e, err)
+		}
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e.action == ActionOverwrite {
+		r.report.Overwritten++
+	} else {
+		r.report.Created++
+	}
+	r.report.Files++
+	r.report.Bytes += n
+	r.report.Remaining--
+	if e.more != nil && e.more.link != "" && leaves(r.dirs[e.parent].path, e.more.link) {
+		r.report.Outside = append(r.report.Outside, name)
+	}
+	r.pr.Files++
+	r.tell(name, 0)
+}
+
+// failed takes note of a file that could not be written.
+func (r *runner) failed(e *entry, err error) {
+	r.mu.Lock()
+	r.report.Remaining--
+	r.mu.Unlock()
+	r.fail(r.path(e), err)
+}
+
+// fail takes note of an error, and stops everything if it is one that will
+// meet every other file too.
+func (r *runner) fail(name string, err error) {
+	var t targetError
+	target := errors.As(err, &t)
+	if target {
+		err = t.error
+	}
+	r.mu.Lock()
+	r.report.Failed = append(r.report.Failed, Failure{name, err})
+	r.mu.Unlock()
+	if target && full(err) {
+		r.stop(err)
+	}
+}
+
+// tell reports progress; r.mu is held.
+func (r *runner) tell(name string, n int64) {
+	r.pr.Path = name
+	r.pr.Bytes += n
+	if r.opts.Progress != nil {
+		r.opts.Progress(r.pr)
+	}
+}
+
+func (r *runner) progress(name string) func(int64) {
+	return func(n int64) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.tell(name, n)
+	}
+}
+
+// finish sets the times of directories, from the innermost up since each
+// file made in a directory changes its time, and syncs them.
+func (r *runner) finish(ctx context.Context) error {
+	each := func(do func(d *dir, f *os.File) error) error {
+		for i := len(r.dirs) - 1; i >= 0; i-- {
+			d := &r.dirs[i]
+			if !d.needed || r.made[i] != nil {
+				continue
+			}
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			f, err := r.root.OpenFile(d.path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+			if err == nil {
+				err = do(d, f)
+				f.Close()
+			}
+			if err != nil {
+				r.fail(d.path, targetError{err})
+			}
+		}
+		return nil
+	}
+	err := each(func(d *dir, f *os.File) error {
+		st, err := f.Stat()
+		if err != nil || d.path == "." || sameTime(d.mtime, st.ModTime()) {
+			return err
+		}
+		err = setTime(f, ".", d.mtime)
+		if d.exists && errors.Is(err, fs.ErrPermission) {
+			return nil // somebody else's directory
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return each(func(_ *dir, f *os.File) error { return r.syncDir(f) })
+}
+
+// syncDir makes the names in a directory last, where the file system can.
+func (r *runner) syncDir(f *os.File) error {
+	if r.opts.noSync {
+		return nil
+	}
+	err := f.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,132 @@
+package restore
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/snapfs/snapfs/internal/hint"
+)
+
+// room is what a file system has and what the plan asks of it, in bytes and
+// in inodes.
+type room struct {
+	have, need   uint64
+	files, wants uint64
+	checked      bool
+}
+
+// checkSpace returns an error if the plan cannot fit. It counts the least that
+// is written, each file system for itself.
+func (p *Plan) checkSpace() error {
+	rooms := make(map[uint64]*room)
+	at := make([]*room, len(p.dirs))
+	for i := range p.dirs {
+		d := &p.dirs[i]
+		switch {
+		case d.exists && (i == 0 || d.dev != p.dirs[0].dev):
+			// A mount point inside the target, or the target.
+			if rooms[d.dev] == nil {
+				rooms[d.dev] = statRoom(filepath.Join(p.dst, filepath.FromSlash(d.path)))
+			}
+			at[i] = rooms[d.dev]
+		case i == 0:
+			at[i] = statRoom(existing(p.dst))
+			rooms[d.dev] = at[i]
+		case d.exists:
+			at[i] = rooms[d.dev]
+		default:
+			at[i] = at[d.parent]
+		}
+	}
+	for _, s := range p.stale {
+		if p.dirs[s.dir].needed {
+			at[s.dir].have = add(at[s.dir].have, uint64(s.size))
+		}
+	}
+	for i := range p.entries {
+		e := &p.entries[i]
+		r := at[e.parent]
+		switch e.action {
+		case ActionCreate, ActionSymlink:
+			r.wants++
+			r.need = add(r.need, uint64(e.size))
+		case ActionMkdir:
+			if p.dirs[e.sub].needed {
+				r.wants++
+			}
+		case ActionOverwrite:
+			if more := e.size - e.more.old; more > 0 {
+				r.need = add(r.need, uint64(more))
+			}
+		}
+	}
+	for _, r := range rooms {
+		if !r.checked {
+			continue
+		}
+		var err error
+		switch {
+		case r.need > r.have:
+			err = fmt.Errorf("restore %s: %w: %d bytes needed, %d free", p.dst, ErrSpace, r.need, r.have)
+		case r.files > 0 && r.wants > r.files:
+			err = fmt.Errorf("restore %s: %w: %d inodes needed, %d free", p.dst, ErrSpace, r.wants, r.files)
+		}
+		if err != nil {
+			return hint.Wrap(err, "choose another target, or restore less with --include or --exclude")
+		}
+	}
+	return nil
+}
+
+func add(a, b uint64) uint64 {
+	if b > math.MaxUint64-a {
+		return math.MaxUint64
+	}
+	return a + b
+}
+
+// existing returns the innermost directory on the way to name that exists.
+func existing(name string) string {
+	name = filepath.Clean(name)
+	for {
+		if _, err := os.Stat(name); err == nil {
+			return name
+		}
+		up := filepath.Dir(name)
+		if up == name {
+			return name
+		}
+		name = up
+	}
+}
+
+// statRoom asks a file system what it has free. Where the answer says little,
+// because the file system compresses or does not count, it stays unchecked.
+func statRoom(name string) *room {
+	r := new(room)
+	var st unix.Statfs_t
+	if unix.Statfs(name, &st) != nil || st.Blocks == 0 || st.Bsize <= 0 {
+		return r
+	}
+	const zfs, bcachefs = 0x2fc12fc1, 0xca451a4e
+	switch uint32(st.Type) {
+	case unix.BTRFS_SUPER_MAGIC, zfs, bcachefs:
+		return r
+	}
+	free := st.Bavail
+	if os.Geteuid() == 0 {
+		free = st.Bfree // root may use the reserve
+	}
+	if free > math.MaxUint64/uint64(st.Bsize) {
+		return r
+	}
+	r.have, r.checked = free*uint64(st.Bsize), true
+	if st.Files > 0 {
+		r.files = st.Ffree
+	}
+	return r
+}

@@ -1,0 +1,82 @@
+package restore
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// device returns the number of the file system that holds a file.
+func device(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Dev)
+	}
+	return 0
+}
+
+// lock takes the lock of a target; it is gone when f is closed. A file system
+// without locks gives none and no error.
+func lock(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrBusy
+	}
+	return nil
+}
+
+// setTime sets the time of modification of name in the directory d, of a link
+// itself. The zero time, and one that the system has no number for, is let be.
+func setTime(d *os.File, name string, t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return nil
+	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, ts}
+	if err := unix.UtimesNanoAt(int(d.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "utimensat", Path: name, Err: err}
+	}
+	return nil
+}
+
+// renameNew renames a file within the directory d; fs.ErrExist if there is
+// something of the new name. ok is false if the file system cannot do that.
+func renameNew(d *os.File, from, to string) (ok bool, err error) {
+	err = unix.Renameat2(int(d.Fd()), from, int(d.Fd()), to, unix.RENAME_NOREPLACE)
+	switch {
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP):
+		return false, nil
+	case err != nil:
+		return true, &fs.PathError{Op: "rename", Path: to, Err: err}
+	}
+	return true, nil
+}
+
+// copyRange copies up to n bytes between files without moving the offset of
+// either.
+func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff int64, n int) (int, error) {
+	for {
+		n, err := unix.CopyFileRange(int(src.Fd()), &srcOff, int(dst.Fd()), &dstOff, n, 0)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// full reports whether err means that there is no use in writing more files.
+func full(err error) bool {
+	for _, errno := range [...]error{
+		unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.ESTALE, unix.ENXIO, unix.ENODEV, unix.EMFILE, unix.ENFILE,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
