@@ -1,0 +1,46 @@
+// Package fs serves any [io/fs.FS] read-only through FUSE.
+//
+// Words first. The tree is the io/fs.FS to be shown; it is never written to
+// and is taken not to change, but for files that say they are volatile. The
+// mount point is the directory under which the kernel shows the tree. The
+// server is the goroutines that answer the kernel's requests from the tree; it
+// lives in this process, and when the process dies, the mount point is left
+// stale: every access fails with ENOTCONN until it is unmounted. A node is one
+// file, directory or link the kernel currently knows; a handle is one that is
+// open.
+//
+// [Mount] is the function to call first. It returns when the mount answers.
+// [Server.Run] then blocks until the tree is unmounted, by [Unmount], by
+// umount(8), or on a signal.
+//
+// What a tree should offer is written in the package's contract for trees:
+// open regular files implement [io.ReaderAt], open directories implement
+// [io/fs.ReadDirFile] and give the same order each time, and there is a Stat
+// (and Lstat, if there are links) that does not list the parent. Files that
+// only implement Read work, slowly. FileInfo.Sys may implement the interfaces
+// of the package internal/attr; inode numbers, extended attributes
+// (user.snapfs.*) and volatile files come from there.
+//
+// # Caching
+//
+// Since the tree does not change, the kernel is told to keep names, attributes,
+// misses, listings and contents for an hour, or for [Options.CacheTime]. A
+// volatile file is read anew at each open, and neither its size nor its bytes
+// are kept.
+//
+// # Damage
+//
+// A part of a file that cannot be read is EIO for the pages it lies in, and for
+// no others. A short reply would not do: the kernel takes one for the end of
+// the file, cuts the file's size, and fills the rest with zeros. A listing that
+// breaks off ends in EIO, never in a short list. Only an errno can leave a
+// mount, so this package writes one log line with the cause for each EIO (for
+// reads, for the first one of each open file).
+//
+// # Traps
+//
+// A process must not map, execute, or change directory into a file of a mount
+// that it serves itself: the page fault waits for a goroutine that may not get
+// a thread. A file named ".go-fuse-epoll-hack" in the root of the tree is not
+// reachable, as go-fuse keeps this name for itself.
+package fs

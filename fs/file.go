@@ -1,0 +1,187 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"io"
+	iofs "io/fs"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/snapfs/snapfs/internal/attr"
+)
+
+// file is an open regular file. Reading takes no lock.
+type file struct {
+	m        *mount
+	path     string
+	file     iofs.File
+	content  io.ReaderAt
+	size     int64 // bytes that are promised; the file may end earlier if volatile
+	volatile bool
+	logged   atomic.Bool // the first error was
+}
+
+var (
+	_ fusefs.FileReader   = (*file)(nil)
+	_ fusefs.FileReleaser = (*file)(nil)
+)
+
+func (n *node) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	if flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0 {
+		return nil, 0, syscall.EROFS
+	}
+	f, err := n.m.openFile(n.path)
+	if err != nil {
+		return nil, 0, n.m.fail("open", n.path, err)
+	}
+	// There is nothing to write back at close(2), so no need to be asked.
+	open := uint32(fuse.FOPEN_NOFLUSH)
+	if f.volatile {
+		open |= fuse.FOPEN_DIRECT_IO
+	} else {
+		open |= fuse.FOPEN_KEEP_CACHE
+	}
+	return f, open, 0
+}
+
+func (m *mount) openFile(name string) (*file, error) {
+	f, err := m.tree.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && fi.IsDir() {
+		err = syscall.EISDIR
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	h := &file{m: m, path: name, file: f, size: fi.Size(), volatile: attr.IsVolatile(fi)}
+	if r, ok := f.(io.ReaderAt); ok {
+		h.content = r
+	} else {
+		h.content = &sequential{file: f, open: func() (iofs.File, error) { return m.tree.Open(name) }}
+		h.file = nil // the sequential reader closes it
+	}
+	return h, nil
+}
+
+func (f *file) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	var n int
+	var err error
+	if f.volatile {
+		n, err = f.readVolatile(dest, off)
+	} else {
+		n, err = f.read(dest, off)
+	}
+	if err != nil {
+		no := errno(err)
+		if no == syscall.EIO && !f.logged.Swap(true) {
+			f.m.log.Error("input/output error", "op", "read", "path", f.path, "offset", off, "cause", err)
+		}
+		return nil, no
+	}
+	return fuse.ReadResultData(dest[:n]), 0
+}
+
+// read reads up to the size of the file, all or nothing: a reply that is short
+// of what was asked for is the end of the file for the kernel. It then makes
+// the file smaller and the rest of its pages zeros, and keeps both. After an
+// error it asks again page by page, so that what can be read is read.
+func (f *file) read(dest []byte, off int64) (int, error) {
+	if off < 0 || off >= f.size {
+		return 0, nil
+	}
+	dest = dest[:min(int64(len(dest)), f.size-off)]
+	n, err := f.content.ReadAt(dest, off)
+	if n == len(dest) {
+		return n, nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return 0, err
+}
+
+// readVolatile reads what there is. Nothing of it is cached, so that a short
+// reply is no more than that, and an error can wait for the next read.
+func (f *file) readVolatile(dest []byte, off int64) (int, error) {
+	n, err := f.content.ReadAt(dest, off)
+	if n > 0 || errors.Is(err, io.EOF) {
+		return n, nil
+	}
+	return 0, err
+}
+
+func (f *file) Release(context.Context) syscall.Errno {
+	var err error
+	if f.file != nil {
+		err = f.file.Close()
+	} else if c, ok := f.content.(io.Closer); ok {
+		err = c.Close()
+	}
+	return errno(err) // which the kernel does not read
+}
+
+// sequential reads at any offset from a file that only goes forward, by opening
+// it again to go back.
+type sequential struct {
+	open func() (iofs.File, error)
+
+	mu   sync.Mutex
+	file iofs.File // nil after a failed open
+	pos  int64
+}
+
+func (s *sequential) ReadAt(p []byte, off int64) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil || off < s.pos {
+		if err := s.reopen(); err != nil {
+			return 0, err
+		}
+	}
+	skipped, err := io.CopyN(io.Discard, s.file, off-s.pos)
+	s.pos += skipped
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.ReadFull(s.file, p)
+	s.pos += int64(n)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (s *sequential) reopen() error {
+	if err := s.close(); err != nil {
+		return err
+	}
+	f, err := s.open()
+	if err != nil {
+		return err
+	}
+	s.file, s.pos = f, 0
+	return nil
+}
+
+func (s *sequential) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.close()
+}
+
+func (s *sequential) close() error {
+	f := s.file
+	s.file = nil
+	if f == nil {
+		return nil
+	}
+	return f.Close()
+}

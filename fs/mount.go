@@ -1,0 +1,141 @@
+package fs
+
+import (
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"log/slog"
+	"os"
+	"strconv"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// maxBackground is how many reads ahead may wait for an answer.
+const maxBackground = 64
+
+// readAheadKB is how far the kernel may read ahead in a file, where we may say
+// so. The kernel's default is 128.
+const readAheadKB = 4096
+
+// Server serves one mounted tree. Its methods may be called concurrently.
+type Server struct {
+	dir   string
+	dev   uint64 // st_dev of all files in the mount
+	guard *guard
+	log   *slog.Logger
+	done  chan struct{} // closed when serving has ended
+}
+
+// Mount shows the tree at the directory dir and returns when it answers. The
+// directory must pass [CheckMountPoint] with opts.SourceDirs. The tree must not
+// be closed before [Server.Wait] has returned.
+//
+// Errors about the directory are [ErrMountPoint]; if mounting is not possible
+// at all, they are [ErrUnavailable].
+func Mount(dir string, tree iofs.FS, opts Options) (*Server, error) {
+	wrap := func(err error, classes ...error) error { return &mountError{"mount", dir, err, classes} }
+	fi, err := iofs.Stat(tree, ".")
+	if err != nil {
+		return nil, wrap(fmt.Errorf("root of the tree: %w", err))
+	}
+	if !fi.IsDir() {
+		return nil, wrap(fmt.Errorf("root of the tree: %w", syscall.ENOTDIR))
+	}
+	if err := CheckMountPoint(dir, opts.SourceDirs...); err != nil {
+		return nil, err
+	}
+	real, err := resolve(dir)
+	if err != nil {
+		return nil, wrap(err, ErrMountPoint)
+	}
+	fd, err := attach(real, &opts)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	s, err := serve(real, fd, tree, &opts)
+	if err != nil {
+		return nil, wrap(errors.Join(err, detach(real)))
+	}
+	return s, nil
+}
+
+// serve answers the requests that come through fd, which it takes over.
+func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
+	set := opts.settings()
+	options := set.fuseOptions()
+	errorLog := slog.NewLogLogger(set.log.Handler(), slog.LevelWarn)
+	if opts.Debug {
+		errorLog = slog.NewLogLogger(set.log.Handler(), slog.LevelDebug)
+	}
+	options.Logger = errorLog
+	g := &guard{fs: fusefs.NewNodeFS(newRoot(tree, set), options), log: set.log}
+
+	// A mount point of this form is a connection that is mounted already.
+	raw, err := fuse.NewServer(g, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
+		Name:                     fsType,
+		FsName:                   opts.source(),
+		AllowOther:               opts.AllowOther,
+		MaxWrite:                 maxRead, // also the most for one read
+		MaxBackground:            maxBackground,
+		EnableSymlinkCaching:     true,
+		ExplicitDataCacheControl: true, // contents do not change behind our back
+		IgnoreSecurityLabels:     true,
+		DisableSplice:            true, // replies are in memory
+		// Attributes with the listing, but only while somebody looks at them.
+		ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO,
+		Debug:             opts.Debug,
+		Logger:            errorLog,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, guard: g, log: set.log, done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		raw.Serve()
+	}()
+	disablePoll(dir)
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return nil, fmt.Errorf("first request: %w", err)
+	}
+	s.dev = st.Dev
+	s.raiseReadAhead()
+	return s, nil
+}
+
+// disablePoll makes the kernel ask once for poll(2) on a file, which go-fuse
+// does not have, and then never again. Otherwise a Go program that serves a
+// mount and opens a file in it may wait for itself: the runtime adds each file
+// to an epoll set, and takes that for a call that does not block.
+func disablePoll(dir string) {
+	fd, err := unix.Open(dir+"/.go-fuse-epoll-hack", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+}
+
+// raiseReadAhead lets the kernel read further ahead than 128 KiB. Only root
+// may, and where that is not so, or /sys is not there, reading works as well.
+func (s *Server) raiseReadAhead() {
+	name := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(s.dev), unix.Minor(s.dev))
+	if err := os.WriteFile(name, []byte(strconv.Itoa(readAheadKB)), 0); err != nil {
+		s.log.Debug("read-ahead not raised", "cause", err)
+	}
+}
+
+// Dir returns the mount point, absolute and without symbolic links.
+func (s *Server) Dir() string { return s.dir }
+
+// Counters returns what was asked of the server so far, by operation.
+func (s *Server) Counters() map[string]Counter { return s.guard.counters.snapshot() }
+
+// Wait returns when the kernel has no more use for the tree: it was unmounted,
+// and all files that were open at that time are closed.
+func (s *Server) Wait() { <-s.done }
