@@ -120,46 +120,46 @@ func (c *cursor) empty() (bool, error) {
 		return false, err
 	}
 	it, err := c.item()
-	return len(it.Key) == 0, err
+	return err == nil && len(it.Key) == 0, err
 }
 
 // All returns the bucket's items in the order of their keys; see [Bucket.From].
 func (b *Bucket) All() iter.Seq2[Item, error] { return b.From(nil) }
 
 // From returns the bucket's items from the first whose key is not below key,
-// in order. The bytes of an item are valid until the next step. An error ends
-// the sequence and comes with an empty item: [ErrCorrupt], or what reading
-// returned.
+// in order. The bytes of an item are valid until the next step. An error comes
+// with an empty item: [ErrCorrupt], or what reading returned. A loop that goes on
+// after it gets the items behind the damage; one that wants all must not.
 func (b *Bucket) From(key []byte) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		c := b.db.cursors.Get().(*cursor)
-		if _, err := c.seek(b, key); err != nil {
-			b.db.cursors.Put(c)
-			yield(Item{}, err)
+		if _, err := c.seek(b, key); err != nil && !yield(Item{}, err) {
 			return
 		}
 		for {
-			ok, err := c.valid()
-			var it Item
-			if err == nil && ok {
-				it, err = c.item()
-			}
-			if err != nil {
-				yield(Item{}, err)
-				return
-			}
-			if !ok {
+			it, ok, err := c.next()
+			if err == nil && !ok {
 				b.db.cursors.Put(c)
 				return
 			}
 			// A loop that is left early may go on using its last item: the
 			// cursor is not put back then.
-			if !yield(it, nil) {
+			if !yield(it, err) {
 				return
 			}
-			c.next()
 		}
 	}
+}
+
+// Count returns the number of keys in the bucket, those of buckets inside not
+// counted. It reads the bucket's pages, but no keys.
+func (b *Bucket) Count() (int64, error) {
+	c := b.db.cursors.Get().(*cursor)
+	defer b.db.cursors.Put(c)
+	if _, err := c.seek(b, nil); err != nil {
+		return 0, err
+	}
+	return c.count()
 }
 
 // Item is a key of a bucket and what it holds.

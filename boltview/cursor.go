@@ -17,6 +17,7 @@ type cursor struct {
 type frame struct {
 	page page
 	i    int    // element
+	end  int64  // where the bytes of the element before end
 	buf  []byte // owned, for pages that are not shared
 }
 
@@ -31,15 +32,17 @@ func (c *cursor) push(id uint64) error {
 	if c.depth == maxDepth {
 		return c.b.fault(id, "tree is too deep")
 	}
-	// Each page of a sound tree is visited once.
+	// Each page of a sound tree is visited once. Whoever goes on after an error
+	// gets no further than this one.
 	if c.visited++; c.visited > db.pages {
+		c.depth = 0
 		return c.b.fault(id, "tree has more pages than the file")
 	}
 	if c.depth == len(c.stack) {
 		c.stack = append(c.stack, frame{})
 	}
 	f := &c.stack[c.depth]
-	f.i = 0
+	f.i, f.end = 0, 0
 	if c.b.root == 0 {
 		f.page = c.b.inline
 		c.depth++
@@ -102,18 +105,22 @@ func (c *cursor) search(p *page, key []byte) (i int, equal bool, err error) {
 }
 
 // seek goes to the first key that is not below key. The leaf's element may be
-// one past its last, which valid settles.
+// one past its last, which valid settles. After an error the cursor stands
+// behind the damage, as with next.
 func (c *cursor) seek(b *Bucket, key []byte) (equal bool, err error) {
 	c.b, c.depth, c.visited = b, 0, 0
 	id := b.root
 	for {
 		if err := c.push(id); err != nil {
+			c.pass()
 			return false, err
 		}
 		f := &c.stack[c.depth-1]
 		i, equal := 0, false
 		if len(key) > 0 {
 			if i, equal, err = c.search(&f.page, key); err != nil {
+				c.depth--
+				c.pass()
 				return false, err
 			}
 		}
@@ -127,8 +134,16 @@ func (c *cursor) seek(b *Bucket, key []byte) (equal bool, err error) {
 		}
 		f.i = i
 		if id, err = c.child(f); err != nil {
+			c.pass()
 			return false, err
 		}
+	}
+}
+
+// pass steps over the child that could not be entered.
+func (c *cursor) pass() {
+	if c.depth > 0 {
+		c.stack[c.depth-1].i++
 	}
 }
 
@@ -141,28 +156,29 @@ func (c *cursor) child(f *frame) (uint64, error) {
 }
 
 // valid makes sure that the cursor stands on an element, going to the next leaf
-// if need be. It returns false at the end.
+// if need be. It returns false at the end. After an error the cursor stands
+// behind the page that is damaged, and can go on.
 func (c *cursor) valid() (bool, error) {
-	for {
+	for c.depth > 0 {
 		f := &c.stack[c.depth-1]
-		if f.i < f.page.count {
-			if f.page.leaf {
-				return true, nil
-			}
+		switch {
+		case f.i >= f.page.count:
+			c.depth--
+			c.pass()
+		case f.page.leaf:
+			return true, nil
+		default:
 			id, err := c.child(f)
+			if err == nil {
+				err = c.push(id)
+			}
 			if err != nil {
+				c.pass()
 				return false, err
 			}
-			if err := c.push(id); err != nil {
-				return false, err
-			}
-			continue
 		}
-		if c.depth--; c.depth == 0 {
-			return false, nil
-		}
-		c.stack[c.depth-1].i++
 	}
+	return false, nil
 }
 
 // item returns the element that the cursor stands on. Its bytes live in the
@@ -174,6 +190,12 @@ func (c *cursor) item() (Item, error) {
 	if !ok {
 		return Item{}, c.fault(p, "element %d does not lie inside the page", f.i)
 	}
+	// Bolt writes elements one after the other. Those that share bytes would
+	// let a small file claim an endless amount.
+	if e.key < f.end {
+		return Item{}, c.fault(p, "element %d lies over the one before", f.i)
+	}
+	f.end = e.key + e.ksize + e.vsize
 	it := Item{b: c.b, size: e.vsize, off: p.off + e.key + e.ksize, bucket: e.flags&flagBucket != 0}
 	if end := e.key + e.ksize + e.vsize; end <= int64(len(p.buf)) {
 		it.Key = p.buf[e.key : e.key+e.ksize : e.key+e.ksize]
@@ -185,5 +207,39 @@ func (c *cursor) item() (Item, error) {
 	return it, err
 }
 
-// next goes one element on.
-func (c *cursor) next() { c.stack[c.depth-1].i++ }
+// next returns the element that the cursor stands on and goes one on. It
+// returns false at the end. After an error it can be called again, for what
+// comes behind the damage.
+func (c *cursor) next() (it Item, ok bool, err error) {
+	ok, err = c.valid()
+	if !ok || err != nil {
+		return Item{}, false, err
+	}
+	it, err = c.item()
+	c.stack[c.depth-1].i++
+	return it, err == nil, err
+}
+
+// skip goes at most n elements on, all of them in one leaf, and returns how
+// many; 0 is the end.
+func (c *cursor) skip(n int64) (int64, error) {
+	ok, err := c.valid()
+	if !ok || err != nil {
+		return 0, err
+	}
+	f := &c.stack[c.depth-1]
+	n = min(n, int64(f.page.count-f.i))
+	f.i += int(n)
+	return n, nil
+}
+
+// count returns the number of elements in the rest of the tree.
+func (c *cursor) count() (n int64, err error) {
+	for {
+		k, err := c.skip(1 << 62)
+		if k == 0 || err != nil {
+			return n, err
+		}
+		n += k
+	}
+}

@@ -2,7 +2,9 @@ package boltview_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -34,11 +36,15 @@ func newRand(t testing.TB, seed uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, seed))
 }
 
-func create(t testing.TB, pageSize int) *bbolt.DB {
-	t.Helper()
-	db, err := bbolt.Open(filepath.Join(t.TempDir(), "bolt.db"), 0o600, &bbolt.Options{
+func createIn(dir string, pageSize int) (*bbolt.DB, error) {
+	return bbolt.Open(filepath.Join(dir, "bolt.db"), 0o600, &bbolt.Options{
 		PageSize: pageSize, NoSync: true, NoGrowSync: true, Timeout: time.Second,
 	})
+}
+
+func create(t testing.TB, pageSize int) *bbolt.DB {
+	t.Helper()
+	db, err := createIn(t.TempDir(), pageSize)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +62,10 @@ func update(t testing.TB, db *bbolt.DB, f func(tx *bbolt.Tx) error) {
 func randomBytes(r *rand.Rand, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
-		b[i] = byte(r.Uint32())
+		// fstest.TestFS allows no backslash in a name.
+		if b[i] = byte(r.Uint32()); b[i] == '\\' {
+			b[i]++
+		}
 	}
 	return b
 }
@@ -77,9 +86,17 @@ func randomKey(r *rand.Rand, most int) []byte {
 
 // randomFile writes random buckets through bbolt and returns it, still open.
 func randomFile(t testing.TB, r *rand.Rand, s shape) *bbolt.DB {
+	t.Helper()
 	db := create(t, s.pageSize)
+	if err := fill(db, r, s); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func fill(db *bbolt.DB, r *rand.Rand, s shape) error {
 	for range s.txs {
-		update(t, db, func(tx *bbolt.Tx) error {
+		err := db.Update(func(tx *bbolt.Tx) error {
 			for range s.ops {
 				b, err := tx.CreateBucketIfNotExists(fmt.Appendf(nil, "top %d", r.IntN(5)))
 				if err != nil {
@@ -96,8 +113,11 @@ func randomFile(t testing.TB, r *rand.Rand, s shape) *bbolt.DB {
 			}
 			return nil
 		})
+		if err != nil {
+			return err
+		}
 	}
-	return db
+	return nil
 }
 
 func randomOp(r *rand.Rand, b *bbolt.Bucket, s shape) error {
@@ -142,3 +162,23 @@ func openBytes(t testing.TB, b []byte) *boltview.DB {
 	}
 	return db
 }
+
+// fixedFile is [randomFile] for a fixed seed, outside of a test.
+func fixedFile(seed uint64, s shape) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "boltview")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	db, err := createIn(dir, s.pageSize)
+	if err != nil {
+		return nil, err
+	}
+	err = fill(db, rand.New(rand.NewPCG(seed, seed)), s)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "bolt.db"))
+}
+
+func newReader(b []byte) io.ReaderAt { return bytes.NewReader(b) }

@@ -1,0 +1,130 @@
+package boltview
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/snapfs/snapfs/internal/attr"
+)
+
+// info describes a file of the tree. It is its own Sys.
+type info struct {
+	fsys *FS
+	dir  string // path of the directory that holds it
+	name string
+	item Item    // unless it is one of the next two
+	root *Bucket // of the tree
+	data []byte  // of a file made here
+}
+
+var (
+	_ attr.Inoder = (*info)(nil)
+	_ attr.Lister = (*info)(nil)
+	_ attr.Extent = (*file)(nil)
+)
+
+func (n *info) Name() string { return n.name }
+func (n *info) IsDir() bool  { return n.root != nil || n.item.bucket }
+func (n *info) Sys() any     { return n }
+
+func (n *info) Size() int64 {
+	switch {
+	case n.IsDir():
+		return 0
+	case n.data != nil:
+		return int64(len(n.data))
+	}
+	return n.item.Size()
+}
+
+func (n *info) Mode() fs.FileMode {
+	if n.IsDir() {
+		return fs.ModeDir | 0o555
+	}
+	return 0o444
+}
+
+func (n *info) ModTime() time.Time { return n.fsys.opts.ModTime }
+
+// path is that from the root of the tree.
+func (n *info) path() string {
+	if n.dir == "." {
+		return n.name
+	}
+	return n.dir + "/" + n.name
+}
+
+// Ino returns a number that is the same each time, and for no other file.
+func (n *info) Ino() uint64 { return attr.PathIno(n.fsys.opts.Seed, n.path()) }
+
+// bucket returns the bucket of a directory.
+func (n *info) bucket() (*Bucket, error) {
+	if n.root != nil {
+		return n.root, nil
+	}
+	return n.item.Bucket()
+}
+
+// Attrs returns key, the raw bytes, and for a bucket sequence, page and keys.
+// What cannot be read is left out.
+func (n *info) Attrs() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		if n.data != nil {
+			return
+		}
+		if n.root == nil && !yield("key", string(n.item.Key)) {
+			return
+		}
+		if !n.IsDir() {
+			return
+		}
+		b, err := n.bucket()
+		if err != nil {
+			return
+		}
+		if !yield("sequence", strconv.FormatUint(b.Sequence(), 10)) || !yield("page", strconv.FormatUint(b.Page(), 10)) {
+			return
+		}
+		if keys, err := b.Count(); err == nil {
+			yield("keys", strconv.FormatInt(keys, 10))
+		}
+	}
+}
+
+// file is an open value, or [InfoName].
+type file struct {
+	*io.SectionReader
+	info *info
+}
+
+func newFile(n *info) *file {
+	if n.data != nil {
+		return &file{io.NewSectionReader(bytes.NewReader(n.data), 0, int64(len(n.data))), n}
+	}
+	return &file{n.item.Open(), n}
+}
+
+func (f *file) Stat() (fs.FileInfo, error) { return f.info, nil }
+func (f *file) Close() error               { return nil }
+
+// Extent implements attr.Extent where the database lies in a file on disk.
+func (f *file) Extent() (*os.File, int64, bool) {
+	if f.info.data != nil {
+		return nil, 0, false
+	}
+	off := f.info.item.off
+	switch r := f.info.fsys.db.r.(type) {
+	case *os.File:
+		return r, off, true
+	case attr.Extent:
+		if under, start, ok := r.Extent(); ok {
+			return under, start + off, true
+		}
+	}
+	return nil, 0, false
+}

@@ -1,0 +1,278 @@
+package boltview_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/snapfs/snapfs/boltview"
+)
+
+// soundFiles are what the fuzzer edits: small, with nested and inline buckets,
+// overflow, branches and free pages, in two page sizes.
+var soundFiles = sync.OnceValue(func() [][]byte {
+	var files [][]byte
+	for i, s := range []shape{
+		{pageSize: 1024, txs: 3, ops: 40, depth: 3, maxKey: 300, maxVal: 3000, deletes: true},
+		{pageSize: 4096, txs: 2, ops: 30, depth: 2, maxKey: 5000, maxVal: 9000, deletes: true},
+	} {
+		b, err := fixedFile(uint64(i+1), s)
+		if err != nil {
+			panic(err)
+		}
+		files = append(files, b)
+	}
+	return files
+})
+
+// fixSum sets the checksum of the meta page that starts at off.
+func fixSum(b []byte, off int) {
+	m := b[off+16:]
+	h := fnv.New64a()
+	h.Write(m[:56])
+	binary.LittleEndian.PutUint64(m[56:], h.Sum64())
+}
+
+// edited returns a copy of a sound file with the changes that edits asks for:
+// the first byte chooses the file, then come runs of an offset and a value.
+func edited(edits []byte) []byte {
+	files := soundFiles()
+	which := byte(0)
+	if len(edits) > 0 {
+		which = edits[0]
+		edits = edits[1:]
+	}
+	b := append([]byte(nil), files[int(which&1)]...)
+	pageSize := []int{1024, 4096}[which&1]
+	for len(edits) >= 5 {
+		at := int(binary.LittleEndian.Uint32(edits)) % len(b)
+		v := edits[4]
+		switch edits[3] >> 6 {
+		case 0:
+			b[at] = v
+		case 1:
+			b[at] ^= 1 << (v & 7)
+		case 2: // a number that page headers and elements have
+			at = at &^ 7
+			binary.LittleEndian.PutUint64(b[at:], uint64(v))
+		case 3: // a page over another
+			from, to := int(v)%(len(b)/pageSize)*pageSize, at/pageSize*pageSize
+			copy(b[to:min(to+pageSize, len(b))], b[from:])
+			binary.LittleEndian.PutUint64(b[to:], uint64(to/pageSize))
+		}
+		edits = edits[5:]
+	}
+	if which&2 == 0 {
+		fixSum(b, 0)
+		fixSum(b, pageSize)
+	}
+	if which&4 != 0 {
+		b = b[:len(b)-len(b)/(2+int(which>>3))]
+	}
+	return b
+}
+
+var errBudget = errors.New("budget")
+
+// walkAll goes through all that b holds until steps run out.
+func walkAll(b *boltview.Bucket, steps *int) error {
+	for it, err := range b.All() {
+		if *steps--; *steps < 0 {
+			return errBudget
+		}
+		if err != nil {
+			if !errors.Is(err, boltview.ErrCorrupt) {
+				return err
+			}
+			continue
+		}
+		if !it.IsBucket() {
+			if v, err := it.Value(); err != nil || int64(len(v)) != it.Size() {
+				return fmt.Errorf("value of %q: %w", it.Key, err)
+			}
+			continue
+		}
+		sub, err := it.Bucket()
+		if errors.Is(err, boltview.ErrCorrupt) {
+			continue
+		}
+		if err == nil {
+			err = walkAll(sub, steps)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abuse does with a file what a user could, and fails on any error that does
+// not say that the file is damaged.
+func abuse(t *testing.T, db *boltview.DB) {
+	db.Info()
+	steps := 20_000
+	if err := walkAll(db.Root(), &steps); err != nil && err != errBudget {
+		t.Errorf("walk: %v", err)
+	}
+	db.Root().Count()
+	steps = 5_000
+	fsys := db.FS(boltview.FSOptions{})
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if steps--; steps < 0 {
+			return errBudget
+		}
+		if err != nil {
+			if !errors.Is(err, boltview.ErrCorrupt) {
+				return err
+			}
+			return nil
+		}
+		if !d.IsDir() {
+			f, err := fsys.Open(name)
+			// In a tree with damage or keys out of order not every name that is
+			// listed is found.
+			if errors.Is(err, boltview.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, f)
+			return errors.Join(err, f.Close())
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errBudget) && !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("walk of the tree: %v", err)
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	f.Add([]byte{0})
+	f.Add([]byte{1, 0, 16, 0, 128, 3, 0, 32, 0, 64, 1})
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		f.Add(append([]byte{byte(r.Uint32())}, randomBytes(r, 5*(1+r.IntN(12)))...))
+	}
+	f.Fuzz(func(t *testing.T, edits []byte) {
+		b := edited(edits)
+		db, err := boltview.Open(newReader(b), int64(len(b)), boltview.Options{})
+		if err != nil {
+			if !errors.Is(err, boltview.ErrNotBolt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		abuse(t, db)
+	})
+}
+
+// TestEdits is the fuzz target on random edits, some thousand of them.
+func TestEdits(t *testing.T) {
+	r := newRand(t, 0)
+	n := 1500
+	if testing.Short() {
+		n = 200
+	}
+	for range n {
+		edits := append([]byte{byte(r.Uint32())}, randomBytes(r, 5*(1+r.IntN(30)))...)
+		b := edited(edits)
+		db, err := boltview.Open(newReader(b), int64(len(b)), boltview.Options{})
+		if err != nil {
+			if !errors.Is(err, boltview.ErrNotBolt) {
+				t.Fatalf("edits %x: %v", edits, err)
+			}
+			continue
+		}
+		abuse(t, db)
+		if t.Failed() {
+			t.Fatalf("edits %x", edits)
+		}
+	}
+}
+
+// TestCut opens all prefixes of a file that end at, before and behind a page.
+func TestCut(t *testing.T) {
+	whole := soundFiles()[0]
+	for n := range len(whole)/512 + 1 {
+		for _, size := range []int{n*512 - 1, n * 512, n*512 + 1} {
+			if size < 0 || size > len(whole) {
+				continue
+			}
+			db, err := boltview.Open(newReader(whole[:size]), int64(size), boltview.Options{})
+			if err != nil {
+				if !errors.Is(err, boltview.ErrNotBolt) || size >= 2048 {
+					t.Fatalf("%d bytes: %v", size, err)
+				}
+				continue
+			}
+			abuse(t, db)
+		}
+	}
+}
+
+// TestLoops makes trees that go round: a branch that is its own child, and a
+// bucket that is its own root.
+func TestLoops(t *testing.T) {
+	oracle := create(t, 1024)
+	update(t, oracle, func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("b"))
+		if err != nil {
+			return err
+		}
+		for i := range 500 {
+			if err := b.Put(fmt.Appendf(nil, "%05d", i), make([]byte, 20)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	sound := contents(t, oracle)
+	b, err := openBytes(t, sound).Root().Bucket([]byte("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := int(b.Page()) * 1024
+
+	loop := append([]byte(nil), sound...)
+	for i := range int(binary.LittleEndian.Uint16(loop[at+10:])) {
+		binary.LittleEndian.PutUint64(loop[at+16+16*i+8:], b.Page())
+	}
+	b, err = openBytes(t, loop).Root().Bucket([]byte("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Get([]byte("00100")); !errors.Is(err, boltview.ErrCorrupt) {
+		t.Errorf("Get in a loop: %v", err)
+	}
+	n := 0
+	for it, err := range b.All() {
+		if err == nil {
+			t.Fatalf("key %q in a loop", it.Key)
+		}
+		n++
+	}
+	if n == 0 {
+		t.Error("a loop is an empty bucket")
+	}
+
+	self := append([]byte(nil), sound...)
+	root := openBytes(t, sound).Root()
+	it, err := root.Item([]byte("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.LittleEndian.PutUint64(self[it.Offset():], root.Page())
+	var pe *boltview.PageError
+	if _, err := openBytes(t, self).Root().Bucket([]byte("b")); !errors.As(err, &pe) || pe.Page != root.Page() {
+		t.Errorf("bucket in itself: %v", err)
+	}
+}
