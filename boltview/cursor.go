@@ -43,7 +43,7 @@ func (c *cursor) push(id uint64) error {
 	}
 	f := &c.stack[c.depth]
 	f.i, f.end = 0, 0
-	if c.b.root == 0 {
+	if c.b.inline.buf != nil {
 		f.page = c.b.inline
 		c.depth++
 		return nil
