@@ -235,10 +235,10 @@ func (c comparer) equal(p string, progress func(int)) (bool, error) {
 		if !bytes.Equal(c.a[:n], c.b[:m]) {
 			return false, nil
 		}
+		progress(n)
 		if err != nil { // and so it ended in both, since n = m
 			return true, nil
 		}
-		progress(n)
 	}
 }
 

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,9 +47,18 @@ type Step struct {
 	Action  Action      `json:"action"`
 	Mode    fs.FileMode `json:"mode"` // as the tree says
 	Size    int64       `json:"size"` // in bytes; 0 unless a regular file
-	ModTime time.Time   `json:"mtime"`
+	ModTime time.Time   `json:"mtime,omitzero"`
 	Link    string      `json:"link,omitempty"`   // target of a symbolic link
 	Reason  string      `json:"reason,omitempty"` // why keep, skip, conflict or fail; or a remark
+}
+
+// MarshalJSON writes the fields by their names, and the mode as ls -l shows it.
+func (s Step) MarshalJSON() ([]byte, error) {
+	type plain Step
+	return json.Marshal(struct {
+		plain
+		Mode string `json:"mode"`
+	}{plain(s), s.Mode.String()})
 }
 
 // Plan is what a restore is going to do. Nothing is written until [Plan.Run].
@@ -130,7 +140,7 @@ type stale struct {
 
 // NewPlan reads the tree and the target, and decides for each path. It writes
 // nothing. dst need not exist; src is used until Run returns. A bad pattern
-// gives [doublestar.ErrBadPattern], a tree without end [ErrBudget]. Parts of
+// gives [path.ErrBadPattern], a tree without end [ErrBudget]. Parts of
 // the tree that cannot be read become steps that fail; conflicts and lack of
 // space are told by [Plan.Err].
 func NewPlan(ctx context.Context, dst string, src fs.FS, opts Options) (*Plan, error) {

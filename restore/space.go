@@ -22,24 +22,20 @@ type room struct {
 // checkSpace returns an error if the plan cannot fit. It counts the least that
 // is written, each file system for itself.
 func (p *Plan) checkSpace() error {
-	rooms := make(map[uint64]*room)
-	at := make([]*room, len(p.dirs))
+	var all []*room
+	at := make([]*room, len(p.dirs)) // by directory
+	byDev := make(map[uint64]*room)
 	for i := range p.dirs {
 		d := &p.dirs[i]
-		switch {
-		case d.exists && (i == 0 || d.dev != p.dirs[0].dev):
-			// A mount point inside the target, or the target.
-			if rooms[d.dev] == nil {
-				rooms[d.dev] = statRoom(filepath.Join(p.dst, filepath.FromSlash(d.path)))
-			}
-			at[i] = rooms[d.dev]
-		case i == 0:
-			at[i] = statRoom(existing(p.dst))
-			rooms[d.dev] = at[i]
-		case d.exists:
-			at[i] = rooms[d.dev]
-		default:
+		switch r := byDev[d.dev]; {
+		case i > 0 && !d.exists:
 			at[i] = at[d.parent]
+		case r != nil:
+			at[i] = r
+		default: // the target, or a mount point in it
+			at[i] = statRoom(existing(filepath.Join(p.dst, filepath.FromSlash(d.path))))
+			byDev[d.dev] = at[i]
+			all = append(all, at[i])
 		}
 	}
 	for _, s := range p.stale {
@@ -59,12 +55,14 @@ func (p *Plan) checkSpace() error {
 				r.wants++
 			}
 		case ActionOverwrite:
-			if more := e.size - e.more.old; more > 0 {
-				r.need = add(r.need, uint64(more))
+			grows := e.size
+			if e.more != nil {
+				grows -= e.more.old
 			}
+			r.need = add(r.need, uint64(max(grows, 0)))
 		}
 	}
-	for _, r := range rooms {
+	for _, r := range all {
 		if !r.checked {
 			continue
 		}

@@ -65,8 +65,11 @@ func (p *Plan) build(ctx context.Context) error {
 	case err == nil:
 		defer w.target.Close()
 		root.exists = true
+		if st, err := w.target.Stat("."); err == nil {
+			root.dev = device(st)
+		}
 	case errors.Is(err, fs.ErrNotExist) && p.dst != "":
-	case errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, syscall.ENOTDIR), isFile(p.dst):
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	default:
 		return err
@@ -111,6 +114,9 @@ func (w *walker) visit(f found) error {
 	list, listErr := w.list(here.path)
 	if errors.Is(listErr, ErrBudget) {
 		return listErr
+	}
+	if err := context.Cause(w.ctx); err != nil {
+		return err
 	}
 	if listErr != nil {
 		// What was listed is still worth having.
@@ -233,9 +239,7 @@ func (w *walker) list(name string) ([]fs.DirEntry, error) {
 			return nil, fmt.Errorf("list %s: %w", name, ErrBudget)
 		}
 		all = append(all, some...)
-		if cancel := context.Cause(w.ctx); cancel != nil {
-			return nil, cancel
-		}
+		done = done || w.ctx.Err() != nil
 	}
 	if err == io.EOF {
 		err = nil
@@ -248,4 +252,11 @@ func (w *walker) list(name string) ([]fs.DirEntry, error) {
 // directory.
 func validName(name string) bool {
 	return fs.ValidPath(name) && name != "." && !strings.ContainsAny(name, "/\x00")
+}
+
+// isFile reports whether name is there but no directory. os.OpenRoot has an
+// error for that which cannot be told from others.
+func isFile(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && !st.IsDir()
 }
