@@ -1,0 +1,251 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/snapfs/snapfs/internal/names"
+	"github.com/snapfs/snapfs/tarindex"
+)
+
+// Layer is one tar of a chain.
+type Layer struct {
+	Name        string    `json:"name"` // "full", "0", "1", …
+	Path        string    `json:"path"`
+	Size        int64     `json:"size"`          // bytes of the tar
+	Time        time.Time `json:"time,omitzero"` // when the backup was taken; zero if the layer does not tell
+	HasManifest bool      `json:"manifest"`      // whether it has one that can be read
+	Manifest    Manifest  `json:"-"`             // empty unless HasManifest
+	Err         error     `json:"-"`             // what cut the index short; nil for a whole layer
+
+	number   int
+	file     *os.File
+	index    *tarindex.Index // nil if nothing could be indexed
+	records  []record        // without the manifest, sorted by path
+	manifest int             // member that is the manifest, -1 if none
+	warnings []Warning
+}
+
+// typeVolume is the type of a volume label of GNU tar, which is no file.
+const typeVolume = 'V'
+
+// layerName returns the name of the i-th layer.
+func layerName(i int) string {
+	if i == 0 {
+		return "full"
+	}
+	return strconv.Itoa(i - 1)
+}
+
+// openLayer indexes one tar and reads its manifest. What is wrong with the
+// contents goes to the layer; only what keeps the file from being read at all
+// is returned as an error. The layer is to be closed in any case.
+func openLayer(path string, number int) (*Layer, error) {
+	l := &Layer{Name: layerName(number), Path: path, number: number, manifest: -1}
+	f, err := os.Open(path)
+	if err != nil {
+		return l, err
+	}
+	l.file = f
+	st, err := f.Stat()
+	if err != nil {
+		return l, err
+	}
+	if !st.Mode().IsRegular() {
+		return l, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+	}
+	l.Size = st.Size()
+	l.index, err = tarindex.Build(f, l.Size, tarindex.Options{Layer: number})
+	if err != nil {
+		l.Err = fmt.Errorf("%s: %w", path, err)
+	}
+	if l.index == nil {
+		if l.Size == 0 {
+			l.warn(EmptyLayer, "", "empty file: the backup failed and the old client did not notice")
+		} else {
+			l.warn(BadLayer, "", "%v", err)
+		}
+		return l, nil
+	}
+	l.list()
+	l.readManifest()
+	l.join()
+	l.report(err)
+	return l, nil
+}
+
+func (l *Layer) close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}
+
+func (l *Layer) warn(code Code, name, format string, args ...any) {
+	l.warnings = append(l.warnings, Warning{Code: code, Layer: l.Name, File: l.Path, Name: name, Text: fmt.Sprintf(format, args...)})
+}
+
+// list makes the records of the members that are not shadowed by a later one of
+// the same path.
+func (l *Layer) list() {
+	l.records = make([]record, 0, l.index.Len())
+	sorted := true
+	for i, e := range l.index.All() {
+		if e.Path == "." || e.Type == typeVolume {
+			continue
+		}
+		if n := len(l.records); n > 0 && l.records[n-1].path >= e.Path {
+			sorted = false
+		}
+		l.records = append(l.records, record{path: e.Path, layer: int32(l.number), member: int32(i), listed: -1})
+	}
+	if sorted {
+		return
+	}
+	slices.SortStableFunc(l.records, func(a, b record) int { return strings.Compare(a.path, b.path) })
+	kept := l.records[:0]
+	for _, r := range l.records {
+		if n := len(kept); n > 0 && kept[n-1].path == r.path {
+			kept[n-1] = r
+			continue
+		}
+		kept = append(kept, r)
+	}
+	l.records = kept
+}
+
+// readManifest takes the member called "manifest" out of the records and reads
+// it. Its header time is when the backup was taken (FORMAT: it is written
+// first, at the moment of streaming).
+func (l *Layer) readManifest() {
+	at, ok := slices.BinarySearchFunc(l.records, ManifestName, byPath)
+	if !ok {
+		for _, e := range l.index.All() {
+			if e.ModTime.Unix() > 0 && e.ModTime.After(l.Time) {
+				l.Time = e.ModTime
+			}
+		}
+		return
+	}
+	i := int(l.records[at].member)
+	e := l.index.Entry(i)
+	if !e.Mode.IsRegular() {
+		return
+	}
+	r, err := l.index.Content(i)
+	if err == nil {
+		l.Manifest, err = ReadManifest(io.NewSectionReader(r, 0, e.Size))
+	}
+	if e.ModTime.Unix() > 0 {
+		l.Time = e.ModTime
+	}
+	if err != nil {
+		l.warn(BadManifest, e.Name, "manifest at offset %d: %v", e.DataOffset, err)
+		return
+	}
+	l.HasManifest, l.manifest = true, i
+	l.records = slices.Delete(l.records, at, at+1)
+	if i != 0 {
+		l.warn(ManifestNotFirst, e.Name, "the manifest is member %d, not the first", i+1)
+	}
+}
+
+// join ties each record to its entry in the manifest, and adds records for the
+// files that the manifest promises and the tar does not hold.
+func (l *Layer) join() {
+	if !l.HasManifest {
+		return
+	}
+	if len(l.Manifest.Files) > math.MaxInt32 {
+		l.Manifest.Files = l.Manifest.Files[:math.MaxInt32]
+	}
+	var absent []record
+	at, last := 0, ""
+	for i, f := range l.Manifest.Files {
+		path, _ := names.Path(f.Name)
+		if path < last {
+			at = 0
+		}
+		last = path
+		at = gallop(l.records, at, path)
+		if at == len(l.records) || l.records[at].path != path {
+			absent = append(absent, record{path: path, layer: int32(l.number), member: -1, listed: int32(i)})
+			continue
+		}
+		r := &l.records[at]
+		if r.listed >= 0 && !f.Stamp.Newer(l.Manifest.Files[r.listed].Stamp) {
+			continue
+		}
+		r.listed = int32(i)
+	}
+	slices.SortStableFunc(absent, func(a, b record) int { return strings.Compare(a.path, b.path) })
+	absent = slices.CompactFunc(absent, func(a, b record) bool { return a.path == b.path })
+	l.records = merge(l.records, absent)
+}
+
+// report says what is odd about the layer, err being what cut its index short.
+func (l *Layer) report(err error) {
+	var missing []string
+	for _, r := range l.records {
+		switch {
+		case r.member < 0:
+			missing = append(missing, l.Manifest.Files[r.listed].Name)
+		case r.listed < 0:
+			if e := l.index.Entry(int(r.member)); l.HasManifest && e.Mode.IsRegular() {
+				l.warn(Unlisted, e.Name, "%q is not in the manifest", e.Name)
+			}
+		default:
+			e, f := l.index.Entry(int(r.member)), l.Manifest.Files[r.listed]
+			if e.Size != f.Size {
+				l.warn(SizeMismatch, e.Name, "%q has %d bytes, but %d in the manifest", e.Name, e.Size, f.Size)
+			}
+		}
+	}
+	switch {
+	case errors.Is(err, tarindex.ErrTruncated):
+		l.warn(Truncated, "", "%v", err)
+	case err != nil:
+		l.warn(BadLayer, "", "%v", err)
+	}
+	if len(missing) > 0 {
+		l.warn(Missing, missing[0], "%d of the %d files in the manifest are not in the tar: %s", len(missing), len(l.Manifest.Files), few(missing))
+		if l.number > 0 {
+			l.warnings[len(l.warnings)-1].Hint = "older copies of them may be in the point before: --at " + layerName(l.number-1)
+		}
+	}
+}
+
+// members returns what is odd about single members. It makes the index build
+// its tree, which nothing else needs.
+func (l *Layer) members() []Warning {
+	var out []Warning
+	if l.index == nil {
+		return nil
+	}
+	for w := range l.index.Warnings() {
+		code := MemberOddity
+		switch w.Kind {
+		case tarindex.NoEndMark:
+			code = NoEndMark
+		case tarindex.Cut:
+			code = CutMember
+		}
+		out = append(out, Warning{Code: code, Layer: l.Name, File: l.Path, Name: w.Name, Text: w.Text})
+	}
+	return out
+}
+
+// few lists the first names for a message.
+func few(s []string) string {
+	if len(s) > 5 {
+		return fmt.Sprintf("%q and %d more", s[:5], len(s)-5)
+	}
+	return fmt.Sprintf("%q", s)
+}

@@ -1,0 +1,244 @@
+package chain
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/snapfs/snapfs/internal/attr"
+	"github.com/snapfs/snapfs/internal/dirtree"
+	"github.com/snapfs/snapfs/tarindex"
+)
+
+// View is a chain at one point in time, or one layer by itself, as an io/fs
+// tree. It implements [fs.FS], [fs.ReadDirFS], [fs.StatFS] and
+// [fs.ReadLinkFS]. Regular files also implement [io.ReaderAt], and
+// [attr.Extent] where their bytes lie in one piece.
+//
+// Files have the modification time that the manifest gives them. The merged
+// manifest is the file "manifest" of the root, if the chain has manifests;
+// directories called "meta" or "manifest" appear as "meta.d" and "manifest.d".
+//
+// It is safe for concurrent use, and valid until the chain is closed.
+type View struct {
+	chain   *Chain
+	point   Point
+	records []record
+	merged  bool // make the manifest up, rather than show that of the layer
+	tree    func() *dirtree.FS
+	json    func() []byte // of the merged manifest
+}
+
+func newView(c *Chain, layer int, records []record) *View {
+	l := c.layers[layer]
+	v := &View{chain: c, point: Point{l.Name, l.Time, l}, records: records, merged: true}
+	v.tree = sync.OnceValue(v.build)
+	v.json = sync.OnceValue(func() []byte { return v.Manifest().AppendJSON(nil) })
+	return v
+}
+
+// LayerView returns what the tar of one layer holds, by itself, its manifest as
+// it is.
+func (c *Chain) LayerView(l *Layer) *View {
+	v := newView(c, l.number, l.records)
+	v.merged = false
+	return v
+}
+
+// build makes the tree. File len(v.records) is the manifest.
+func (v *View) build() *dirtree.FS {
+	b := dirtree.Builder{ModTime: v.point.Time, Reserved: []string{ManifestName, "meta"}}
+	b.Grow(len(v.records) + 1)
+	for i, r := range v.records {
+		mode := fs.FileMode(0)
+		if r.member >= 0 {
+			mode = v.index(r).Entry(int(r.member)).Mode
+		}
+		b.Add(r.path, uint32(i), mode)
+	}
+	if v.hasManifest() {
+		b.Add(ManifestName, uint32(len(v.records)), 0)
+	}
+	return b.Build((*source)(v))
+}
+
+func (v *View) hasManifest() bool {
+	if v.merged {
+		return v.chain.dialect != Unknown
+	}
+	return v.point.Layer.manifest >= 0
+}
+
+func (v *View) layer(r record) *Layer          { return v.chain.layers[r.layer] }
+func (v *View) index(r record) *tarindex.Index { return v.layer(r).index }
+
+// Point returns the point that the view is of.
+func (v *View) Point() Point { return v.point }
+
+// Open implements [fs.FS].
+func (v *View) Open(name string) (fs.File, error) { return v.tree().Open(name) }
+
+// ReadDir implements [fs.ReadDirFS].
+func (v *View) ReadDir(name string) ([]fs.DirEntry, error) { return v.tree().ReadDir(name) }
+
+// Stat implements [fs.StatFS].
+func (v *View) Stat(name string) (fs.FileInfo, error) { return v.tree().Stat(name) }
+
+// Lstat implements [fs.ReadLinkFS].
+func (v *View) Lstat(name string) (fs.FileInfo, error) { return v.tree().Lstat(name) }
+
+// ReadLink implements [fs.ReadLinkFS].
+func (v *View) ReadLink(name string) (string, error) { return v.tree().ReadLink(name) }
+
+// File is one file of a view: the copy that won.
+type File struct {
+	Path    string      // in the tree of the view, but for the ".d" of [View]
+	Name    string      // as in the tar
+	Layer   *Layer      // that holds the copy
+	Size    int64       // bytes
+	Mode    fs.FileMode // type and permissions
+	ModTime time.Time   // by the manifest, else by the tar
+	Missing bool        // listed in the manifest, but not in the tar
+}
+
+// Len returns the number of files that Files yields.
+func (v *View) Len() int { return len(v.records) }
+
+// Files yields the files of the view in the order of their paths, without the
+// manifest. Directories and links that a tar has are among them.
+func (v *View) Files() iter.Seq[File] {
+	return func(yield func(File) bool) {
+		for _, r := range v.records {
+			if !yield(v.file(r)) {
+				return
+			}
+		}
+	}
+}
+
+func (v *View) file(r record) File {
+	l := v.layer(r)
+	f := File{Path: r.path, Layer: l, Mode: 0o444}
+	if r.member >= 0 {
+		fi := l.index.FileInfo(int(r.member))
+		f.Name, f.Size, f.Mode, f.ModTime = l.index.Entry(int(r.member)).Name, fi.Size(), fi.Mode(), fi.ModTime()
+	}
+	if r.listed >= 0 {
+		m := l.Manifest.Files[r.listed]
+		if r.member < 0 {
+			f.Name, f.Size, f.Missing, f.ModTime = m.Name, m.Size, true, l.Time
+		}
+		if !m.Stamp.Time.IsZero() {
+			f.ModTime = m.Stamp.Time
+		}
+	}
+	return f
+}
+
+// Manifest returns the merged manifest: the entries of the copies that won, in
+// the order that servers write them, which is that of the bytes of their names. This is
+// what the old client sent to ask for an incremental.
+func (v *View) Manifest() Manifest {
+	m := Manifest{Dialect: v.chain.dialect, Files: make([]ManifestFile, 0, len(v.records))}
+	for _, r := range v.records {
+		if r.listed >= 0 {
+			m.Files = append(m.Files, v.layer(r).Manifest.Files[r.listed])
+		}
+	}
+	sortFiles(m.Files)
+	return m
+}
+
+// source is a View as dirtree sees it.
+type source View
+
+func (s *source) Info(ref uint32) dirtree.Info {
+	v := (*View)(s)
+	if int(ref) == len(v.records) {
+		return v.manifestInfo()
+	}
+	f := v.file(v.records[ref])
+	return dirtree.Info{Mode: f.Mode, Size: f.Size, ModTime: f.ModTime, Sys: member{v, ref}}
+}
+
+func (v *View) manifestInfo() dirtree.Info {
+	l := v.point.Layer
+	if !v.merged {
+		e := l.index.Entry(l.manifest)
+		return dirtree.Info{Mode: e.Mode, Size: e.Size, ModTime: e.ModTime, Sys: member{v, uint32(len(v.records))}}
+	}
+	return dirtree.Info{Mode: 0o444, Size: int64(len(v.json())), ModTime: v.point.Time}
+}
+
+func (s *source) Content(ref uint32) (io.ReaderAt, error) {
+	v := (*View)(s)
+	if int(ref) == len(v.records) {
+		if !v.merged {
+			return v.point.Layer.index.Content(v.point.Layer.manifest)
+		}
+		return bytes.NewReader(v.json()), nil
+	}
+	r := v.records[ref]
+	if r.member < 0 {
+		return nil, fmt.Errorf("%s: %w", v.layer(r).Path, ErrMissing)
+	}
+	return v.index(r).Content(int(r.member))
+}
+
+func (s *source) Link(ref uint32) (string, error) {
+	v := (*View)(s)
+	if int(ref) == len(v.records) {
+		return "", fs.ErrInvalid
+	}
+	r := v.records[ref]
+	return v.index(r).Link(int(r.member))
+}
+
+// member is what FileInfo.Sys returns for a file of a view.
+type member struct {
+	view *View
+	ref  uint32
+}
+
+// record returns where the file lies.
+func (m member) record() record {
+	if int(m.ref) == len(m.view.records) {
+		l := m.view.point.Layer
+		return record{path: ManifestName, layer: int32(l.number), member: int32(l.manifest), listed: -1}
+	}
+	return m.view.records[m.ref]
+}
+
+// Ino implements [attr.Inoder]: the same copy has the same number in every view.
+func (m member) Ino() uint64 {
+	r := m.record()
+	if r.member < 0 {
+		return attr.PathIno(uint64(r.layer), r.path)
+	}
+	ino, _ := attr.Ino(m.view.index(r).FileInfo(int(r.member)))
+	return ino
+}
+
+// Attrs implements [attr.Lister].
+func (m member) Attrs() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		r := m.record()
+		l := m.view.layer(r)
+		if !yield("layer", l.Name) || !yield("file", l.Path) {
+			return
+		}
+		if r.member < 0 {
+			yield("damage", ErrMissing.Error())
+			return
+		}
+		for k, val := range attr.All(l.index.FileInfo(int(r.member))) {
+			if !yield(k, val) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package sample_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/snapfs/snapfs/internal/sample"
+)
+
+func TestChain(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	path, err := sample.Chain(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sample.Chain(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"snap", "snap.0", "snap.1", "snap.2"} {
+		x, err := os.ReadFile(filepath.Join(a, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := os.ReadFile(filepath.Join(b, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(x, y) {
+			t.Errorf("%s is not the same each time", name)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(a, "*")); len(left) != 4 {
+		t.Errorf("left behind: %q", left)
+	}
+
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var names []string
+	for tr := tar.NewReader(f); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, h.Name)
+		data, err := io.ReadAll(tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Name == "telemetry/default/1" {
+			checkShard(t, data)
+		}
+	}
+	want := []string{"manifest", "events/default/3", "meta", "telemetry/default/1", "telemetry/week/2"}
+	if len(names) != len(want) {
+		t.Fatalf("members %q, want %q", names, want)
+	}
+	for i := range want {
+		if names[i] != want[i] {
+			t.Fatalf("members %q, want %q", names, want)
+		}
+	}
+}
+
+func checkShard(t *testing.T, data []byte) {
+	path := filepath.Join(t.TempDir(), "shard")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bolt.Tx) error {
+		for err := range tx.Check() {
+			t.Errorf("check: %v", err)
+		}
+		if n := tx.Bucket([]byte("cpu,host=alpha")).Stats().KeyN; n != 600 {
+			t.Errorf("cpu,host=alpha has %d points", n)
+		}
+		if int64(len(data)) != tx.Size() {
+			t.Errorf("%d bytes, but the high-water mark says %d", len(data), tx.Size())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
