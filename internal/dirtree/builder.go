@@ -72,7 +72,7 @@ func (b *Builder) Build(src Source) *FS {
 	if !slices.IsSortedFunc(entries, order) {
 		slices.SortFunc(entries, order)
 	}
-	t := &FS{src: src, modTime: b.ModTime, nodes: make([]node, 1, len(entries)+1)}
+	t := &FS{src: src, modTime: b.ModTime, nodes: make([]node, 1, len(entries)+len(entries)/32+16)}
 	root := dirSpan{hi: len(entries)}
 	for root.lo < root.hi && entries[root.lo].path == "." {
 		root.ref, root.named = entries[root.lo].ref, true

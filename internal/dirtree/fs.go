@@ -13,7 +13,8 @@ import (
 // what they name outside of it does not exist.
 //
 // All errors are [*fs.PathError]. A missing name is [fs.ErrNotExist], and more
-// than 40 symbolic links on the way are [syscall.ELOOP].
+// than 40 symbolic links on the way are [syscall.ELOOP], or, if they make the
+// path too long, [syscall.ENAMETOOLONG].
 type FS struct {
 	src     Source
 	modTime time.Time
@@ -211,8 +212,11 @@ func (t *FS) follow(at uint32, rest string, last bool) (uint32, error) {
 			if err != nil {
 				return 0, err
 			}
-			if target == "" || target[0] == '/' || len(target)+len(rest) > maxPath {
+			switch {
+			case target == "" || target[0] == '/':
 				return 0, fs.ErrNotExist
+			case len(target)+len(rest) > maxPath:
+				return 0, syscall.ENAMETOOLONG
 			}
 			at, rest = t.nodes[at].parent, target+"/"+rest
 			continue
