@@ -43,7 +43,7 @@ type Options struct {
 const (
 	defaultWorkers = 8
 	defaultEntries = 10_000_000
-	maxDepth       = 512 // directories below each other
+	maxDepth       = 256 // directories below each other
 )
 
 // Phase is what a [Progress] is about.

@@ -233,7 +233,7 @@ func (p *Plan) tally() {
 		case ActionConflict:
 			r.Conflicts++
 			if len(conflicts) < shown {
-				conflicts = append(conflicts, p.path(e)+": "+e.more.reason)
+				conflicts = append(conflicts, printable(p.path(e))+": "+e.more.reason)
 			}
 			policy = policy || errors.Is(e.more.err, fs.ErrExist)
 		}

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/snapfs/snapfs/internal/hint"
 )
@@ -70,13 +74,25 @@ func (f Failure) MarshalJSON() ([]byte, error) {
 	}{f.Path, cause(f.Err).Error()})
 }
 
-func (f Failure) String() string { return f.Path + ": " + cause(f.Err).Error() }
+// String returns the path and the cause, fit for a terminal.
+func (f Failure) String() string { return printable(f.Path) + ": " + cause(f.Err).Error() }
 
-// cause strips the operation and path from an error that is shown behind its
+// printable quotes a path that a terminal would take for commands.
+func printable(p string) string {
+	if !utf8.ValidString(p) || strings.ContainsFunc(p, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return strconv.Quote(p)
+	}
+	return p
+}
+
+// cause strips the operation and paths from an error that is shown behind its
 // path anyway.
 func cause(err error) error {
-	if pe, ok := err.(*fs.PathError); ok {
-		return pe.Err
+	switch e := err.(type) {
+	case *fs.PathError:
+		return e.Err
+	case *os.LinkError:
+		return e.Err
 	}
 	return err
 }
