@@ -15,11 +15,17 @@ import (
 // bucketHeader is the length of a bucket's value, without an inline page.
 const bucketHeader = 16
 
+// maxNesting is how deep buckets may lie in each other. Bolt has no bound;
+// paths in a file system have one that is not much higher.
+const maxNesting = 1000
+
 // Bucket is a bucket of a [DB]: keys in byte order, each with a value or
 // another bucket.
 type Bucket struct {
 	db     *DB
 	parent *Bucket // nil for the root
+	depth  int     // buckets above
+	label  string  // path of a root that is not that of the tree
 	name   []byte
 	root   uint64 // page; 0 if inline
 	seq    uint64
@@ -38,12 +44,15 @@ func (b *Bucket) Name() []byte { return slices.Clone(b.name) }
 
 // path returns the bucket's place in the tree of [DB.FS].
 func (b *Bucket) path() string {
-	if b.parent == nil {
+	if b.parent == nil && b.label == "" {
 		return "."
 	}
 	var elems []string
 	for ; b.parent != nil; b = b.parent {
 		elems = append(elems, names.Key(b.name))
+	}
+	if b.label != "" {
+		elems = append(elems, b.label)
 	}
 	slices.Reverse(elems)
 	return strings.Join(elems, "/")
@@ -223,9 +232,13 @@ func (it Item) Bucket() (*Bucket, error) {
 		return nil, ErrNotBucket
 	}
 	parent := it.b
-	b := &Bucket{db: parent.db, parent: parent}
+	b := &Bucket{db: parent.db, parent: parent, depth: parent.depth + 1}
+	if b.depth > maxNesting {
+		b.name = bytes.Clone(it.Key)
+		return nil, b.fault(parent.root, "buckets are nested too deep")
+	}
 	if it.size < bucketHeader {
-		b.name = it.Key
+		b.name = bytes.Clone(it.Key)
 		return nil, b.fault(parent.root, fmt.Sprintf("bucket header has %d bytes", it.size))
 	}
 	if it.size > bucketHeader+maxPageSize && it.val == nil {

@@ -196,15 +196,18 @@ func (c *cursor) item() (Item, error) {
 		return Item{}, c.fault(p, "element %d lies over the one before", f.i)
 	}
 	f.end = e.key + e.ksize + e.vsize
-	it := Item{b: c.b, size: e.vsize, off: p.off + e.key + e.ksize, bucket: e.flags&flagBucket != 0}
-	if end := e.key + e.ksize + e.vsize; end <= int64(len(p.buf)) {
-		it.Key = p.buf[e.key : e.key+e.ksize : e.key+e.ksize]
-		it.val = p.buf[e.key+e.ksize : end : end]
-		return it, nil
+	k, err := c.b.db.bytes(p, e.key, e.ksize)
+	return c.b.item(p, k, e), err
+}
+
+// item makes the item of element e of p, a leaf of b.
+func (b *Bucket) item(p *page, key []byte, e elem) Item {
+	v := e.key + e.ksize
+	it := Item{Key: key, b: b, size: e.vsize, off: p.off + v, bucket: e.flags&flagBucket != 0}
+	if end := v + e.vsize; end <= int64(len(p.buf)) {
+		it.val = p.buf[v:end:end]
 	}
-	var err error
-	it.Key, err = c.b.db.bytes(p, e.key, e.ksize)
-	return it, err
+	return it
 }
 
 // next returns the element that the cursor stands on and goes one on. It

@@ -1,6 +1,7 @@
 package boltview
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -23,9 +24,6 @@ const (
 	cacheBytes = 1 << 20
 )
 
-// Options says how [Open] reads a file. The zero value is right for most.
-type Options struct{}
-
 // DB is an open Bolt file. Its methods, and those of the buckets and trees that
 // come from it, may be called concurrently. It needs no closing; what it reads
 // from must stay open as long as it is used.
@@ -35,60 +33,130 @@ type DB struct {
 	pageSize int64
 	pages    uint64 // whole pages in the file
 
-	metas [2]meta
-	used  int // index in metas
-	why   string
-	root  *Bucket
+	opts   Options
+	metas  [2]meta
+	used   int // index in metas; -1 if the tree was found by search
+	why    string
+	root   *Bucket
+	walked bool        // opening had to walk the trees
+	cands  []Candidate // opening had to search
 
 	// branches keeps branch pages by the low bits of their number. Pages in it
 	// are never changed, so that readers share them without a lock.
-	branches []atomic.Pointer[page]
-	cursors  sync.Pool // of *cursor
-	info     func() Info
+	branches   []atomic.Pointer[page]
+	cursors    sync.Pool // of *cursor
+	info       func() Info
+	classed    func() classed
+	candidates func() ([]Candidate, error)
 }
 
 // Open reads the metas of the Bolt file of size bytes in r. r must allow
-// concurrent use. It returns [ErrNotBolt] if there is no valid meta.
+// concurrent use. It returns [ErrNotBolt] if no meta page is there, and
+// [ErrCorrupt] if the tree that opts asks for cannot be had.
 //
 // A file that is shorter than its transaction, or ends within a page, is opened
-// all the same; [DB.Info] tells, and what is missing ends in [ErrCorrupt].
+// all the same; [DB.Info] tells. Opening reads the metas and the first bytes of
+// two pages. Only if those say that the file is torn does it read more, see
+// [MetaAuto].
 func Open(r io.ReaderAt, size int64, opts Options) (*DB, error) {
 	metas, pageSize, err := findMetas(r, size)
 	if err != nil {
-		return nil, err
+		if !errors.Is(err, ErrNotBolt) || !metas[0].seen && !metas[1].seen && opts.Meta != MetaSalvage {
+			return nil, err
+		}
+		// Both metas are damaged, which leaves a search for roots.
+		guess, gerr := guessPageSize(r, size, &metas)
+		if gerr != nil {
+			return nil, gerr
+		}
+		if guess == 0 {
+			return nil, err
+		}
+		pageSize = guess
 	}
 	db := &DB{
 		r:        r,
 		size:     size,
 		pageSize: pageSize,
 		pages:    uint64(size / pageSize),
+		opts:     opts,
 		metas:    metas,
 		branches: make([]atomic.Pointer[page], cacheBytes/pageSize),
 	}
 	db.cursors.New = func() any { return new(cursor) }
 	db.info = sync.OnceValue(db.makeInfo)
-	db.choose()
-	m := &db.metas[db.used]
-	db.root = &Bucket{db: db, root: m.root, seq: m.sequence}
+	db.classed = sync.OnceValue(db.classify)
+	db.candidates = sync.OnceValues(db.search)
+	if err := db.choose(); err != nil {
+		return nil, err
+	}
 	return db, nil
 }
 
-// choose sets the meta to read by: the valid one with the higher txid.
-func (db *DB) choose() {
-	m0, m1 := &db.metas[0], &db.metas[1]
-	switch {
-	case m0.ok() && m1.ok():
-		if m1.txid > m0.txid {
-			db.used = 1
+// choose sets the tree to show.
+func (db *DB) choose() error {
+	switch db.opts.Meta {
+	case Meta0, Meta1:
+		i := int(db.opts.Meta - Meta0)
+		if m := &db.metas[i]; !m.ok() {
+			return &PageError{Page: uint64(i), Path: ".", Reason: "meta is not valid: " + m.state}
 		}
-		db.why = fmt.Sprintf("newest: txid %d over %d", db.metas[db.used].txid, db.metas[1-db.used].txid)
-	case m1.ok():
-		db.used = 1
-		db.why = "the other is not valid"
-	default:
-		db.why = "the other is not valid"
+		db.use(i, "asked for")
+		return nil
+	case MetaSalvage:
+		return db.salvage("asked for")
 	}
+	sign := db.suspicious()
+	if sign == "" {
+		i := newest(&db.metas)
+		if db.metas[1-i].ok() {
+			db.use(i, fmt.Sprintf("newest: txid %d over %d", db.metas[i].txid, db.metas[1-i].txid))
+		} else {
+			db.use(i, fmt.Sprintf("meta %d is not valid: %s", 1-i, db.metas[1-i].state))
+		}
+		return nil
+	}
+	c := db.classed()
+	db.walked = true
+	switch c.class {
+	case ClassA, ClassB:
+		db.use(c.use, "newest, and its tree is whole")
+		return nil
+	case ClassC, ClassD:
+		db.use(c.use, "the tree of the newer meta is not whole: "+c.fault.String())
+		return nil
+	}
+	err := db.salvage("no meta names a whole tree")
+	if err == nil || c.newest < 0 || !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	db.use(c.newest, "newest; no whole tree was found")
+	return nil
+}
+
+// use shows the tree of meta i.
+func (db *DB) use(i int, why string) {
+	db.used, db.why = i, why
+	db.root = db.bucketAt(db.metas[i].root, db.metas[i].sequence)
+}
+
+// salvage shows the best candidate. [ErrCorrupt] means that there is none.
+func (db *DB) salvage(why string) error {
+	cands, err := db.candidates()
+	if err != nil {
+		return err
+	}
+	if len(cands) == 0 {
+		return &PageError{Path: ".", Reason: "no whole tree was found"}
+	}
+	db.used, db.cands = -1, cands
+	db.why = fmt.Sprintf("%s: newest of %d whole trees found by search", why, len(cands))
+	db.root = db.bucketAt(cands[0].Page, 0)
+	return nil
 }
 
 // Root returns the bucket that holds all buckets of the file.
 func (db *DB) Root() *Bucket { return db.root }
+
+// Class walks the trees, once, and says how much of the file is whole.
+func (db *DB) Class() Class { return db.classed().class }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,11 @@ import (
 // InfoName is the file in the root of a [FS] that holds [DB.Info] as JSON. No
 // key has that name.
 const InfoName = ".info.json"
+
+// SalvageName is the directory in the root of a [FS] that holds the trees of
+// [Info.Candidates], each under the number of its page. It is not listed in the
+// root, and is there only if opening had to search.
+const SalvageName = ".salvage"
 
 // FSOptions says what a tree shows beside names and contents.
 type FSOptions struct {
@@ -59,8 +65,11 @@ func (fsys *FS) open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !n.IsDir() {
+	switch {
+	case !n.IsDir():
 		return newFile(n), nil
+	case n.salvage:
+		return &listDir{info: n, list: fsys.salvage()}, nil
 	}
 	b, err := n.bucket()
 	if err != nil {
@@ -85,7 +94,7 @@ func (fsys *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
 	}
-	d, ok := f.(*dir)
+	d, ok := f.(fs.ReadDirFile)
 	if !ok {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errNotDir}
 	}
@@ -95,7 +104,10 @@ func (fsys *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return list, err
 }
 
-var errNotDir = errors.New("not a directory")
+var (
+	errNotDir = errors.New("not a directory")
+	errIsDir  = errors.New("is a directory")
+)
 
 // lookup finds what a path stands for.
 func (fsys *FS) lookup(name string) (*info, error) {
@@ -108,11 +120,32 @@ func (fsys *FS) lookup(name string) (*info, error) {
 	if name == InfoName {
 		return fsys.infoFile(), nil
 	}
-	b := fsys.db.Root()
-	dir, last := ".", name
+	if rest, ok := strings.CutPrefix(name, SalvageName); ok && (rest == "" || rest[0] == '/') {
+		if rest == "" {
+			if len(fsys.db.cands) == 0 {
+				return nil, fs.ErrNotExist
+			}
+			return &info{fsys: fsys, dir: ".", name: SalvageName, salvage: true}, nil
+		}
+		page, in, deeper := strings.Cut(rest[1:], "/")
+		b, err := fsys.candidate(page)
+		if err != nil {
+			return nil, err
+		}
+		if !deeper {
+			return &info{fsys: fsys, dir: SalvageName, name: page, root: b}, nil
+		}
+		return fsys.under(b, b.label, in)
+	}
+	return fsys.under(fsys.db.Root(), ".", name)
+}
+
+// under finds the path name below the bucket at the path top.
+func (fsys *FS) under(b *Bucket, top, name string) (*info, error) {
+	dir, last := top, name
 	if i := strings.LastIndexByte(name, '/'); i >= 0 {
-		dir, last = name[:i], name[i+1:]
-		for elem := range strings.SplitSeq(dir, "/") {
+		dir, last = join(top, name[:i]), name[i+1:]
+		for elem := range strings.SplitSeq(name[:i], "/") {
 			it, err := b.named(elem)
 			if err != nil {
 				return nil, err
@@ -130,6 +163,35 @@ func (fsys *FS) lookup(name string) (*info, error) {
 		return nil, err
 	}
 	return &info{fsys: fsys, dir: dir, name: last, item: it}, nil
+}
+
+// candidate returns the root of the tree that is called name in [SalvageName].
+func (fsys *FS) candidate(name string) (*Bucket, error) {
+	for _, c := range fsys.db.cands {
+		if strconv.FormatUint(c.Page, 10) == name {
+			return fsys.db.At(c.Page)
+		}
+	}
+	return nil, fs.ErrNotExist
+}
+
+// salvage lists [SalvageName].
+func (fsys *FS) salvage() []fs.DirEntry {
+	var list []fs.DirEntry
+	for _, c := range fsys.db.cands {
+		name := strconv.FormatUint(c.Page, 10)
+		if b, err := fsys.candidate(name); err == nil {
+			list = append(list, fs.FileInfoToDirEntry(&info{fsys: fsys, dir: SalvageName, name: name, root: b}))
+		}
+	}
+	return list
+}
+
+func join(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return dir + "/" + name
 }
 
 // infoFile returns the file [InfoName].

@@ -1,7 +1,6 @@
 package boltview
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"sync"
@@ -25,7 +24,7 @@ type dir struct {
 func (d *dir) Stat() (fs.FileInfo, error) { return d.info, nil }
 
 func (d *dir) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.info.path(), Err: errors.New("is a directory")}
+	return 0, &fs.PathError{Op: "read", Path: d.info.path(), Err: errIsDir}
 }
 
 func (d *dir) Close() error {
@@ -44,7 +43,7 @@ func (d *dir) rewind() {
 	if d.c == nil {
 		d.c = d.b.db.cursors.Get().(*cursor)
 	}
-	d.first = d.info.root != nil
+	d.first = d.info.name == "."
 	d.done = false
 	_, d.damage = d.c.seek(d.b, nil)
 }
@@ -130,4 +129,34 @@ func (d *dir) Seek(off int64, whence int) (int64, error) {
 
 func (d *dir) fail(err error) error {
 	return &fs.PathError{Op: "readdir", Path: d.info.path(), Err: err}
+}
+
+// listDir is an open directory with few entries, which are all there.
+type listDir struct {
+	info *info
+	list []fs.DirEntry
+
+	mu   sync.Mutex
+	done int
+}
+
+func (d *listDir) Stat() (fs.FileInfo, error) { return d.info, nil }
+func (d *listDir) Close() error               { return nil }
+
+func (d *listDir) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: d.info.path(), Err: errIsDir}
+}
+
+func (d *listDir) ReadDir(n int) ([]fs.DirEntry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rest := d.list[d.done:]
+	if n > 0 {
+		if len(rest) == 0 {
+			return nil, io.EOF
+		}
+		rest = rest[:min(n, len(rest))]
+	}
+	d.done += len(rest)
+	return rest, nil
 }

@@ -17,9 +17,11 @@ type info struct {
 	fsys *FS
 	dir  string // path of the directory that holds it
 	name string
-	item Item    // unless it is one of the next two
-	root *Bucket // of the tree
+	item Item    // unless it is one of those that follow
+	root *Bucket // of a tree
 	data []byte  // of a file made here
+
+	salvage bool // this is [SalvageName]
 }
 
 var (
@@ -29,7 +31,7 @@ var (
 )
 
 func (n *info) Name() string { return n.name }
-func (n *info) IsDir() bool  { return n.root != nil || n.item.bucket }
+func (n *info) IsDir() bool  { return n.root != nil || n.item.bucket || n.salvage }
 func (n *info) Sys() any     { return n }
 
 func (n *info) Size() int64 {
@@ -52,12 +54,7 @@ func (n *info) Mode() fs.FileMode {
 func (n *info) ModTime() time.Time { return n.fsys.opts.ModTime }
 
 // path is that from the root of the tree.
-func (n *info) path() string {
-	if n.dir == "." {
-		return n.name
-	}
-	return n.dir + "/" + n.name
-}
+func (n *info) path() string { return join(n.dir, n.name) }
 
 // Ino returns a number that is the same each time, and for no other file.
 func (n *info) Ino() uint64 { return attr.PathIno(n.fsys.opts.Seed, n.path()) }
@@ -74,7 +71,7 @@ func (n *info) bucket() (*Bucket, error) {
 // What cannot be read is left out.
 func (n *info) Attrs() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		if n.data != nil {
+		if n.data != nil || n.salvage {
 			return
 		}
 		if n.root == nil && !yield("key", string(n.item.Key)) {

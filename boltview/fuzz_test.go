@@ -116,8 +116,32 @@ func walkAll(b *boltview.Bucket, steps *int) error {
 
 // abuse does with a file what a user could, and fails on any error that does
 // not say that the file is damaged.
-func abuse(t *testing.T, db *boltview.DB) {
+func abuse(t *testing.T, db *boltview.DB, meta boltview.Meta) {
 	db.Info()
+	faults := 0
+	for f := range db.Check() {
+		if faults++; f.Text == "" || f.Path == "" || f.Kind == "" || f.String() == "" {
+			t.Errorf("fault %+v", f)
+		}
+	}
+	class := db.Class()
+	if meta == boltview.MetaAuto && class == boltview.ClassA && faults > 0 && db.Info().Metas[0].State == "ok" && db.Info().Metas[1].State == "ok" {
+		t.Errorf("class %s with %d faults", class, faults)
+	}
+	cands, err := db.Candidates()
+	if err != nil {
+		t.Errorf("candidates: %v", err)
+	}
+	for _, c := range cands {
+		root, err := db.At(c.Page)
+		if err == nil {
+			steps := 5000
+			err = walkAll(root, &steps)
+		}
+		if err != nil && err != errBudget {
+			t.Errorf("candidate %d: %v", c.Page, err)
+		}
+	}
 	steps := 20_000
 	if err := walkAll(db.Root(), &steps); err != nil && err != errBudget {
 		t.Errorf("walk: %v", err)
@@ -125,7 +149,7 @@ func abuse(t *testing.T, db *boltview.DB) {
 	db.Root().Count()
 	steps = 5_000
 	fsys := db.FS(boltview.FSOptions{})
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if steps--; steps < 0 {
 			return errBudget
 		}
@@ -162,37 +186,63 @@ func FuzzOpen(f *testing.F) {
 	for range 50 {
 		f.Add(append([]byte{byte(r.Uint32())}, randomBytes(r, 5*(1+r.IntN(12)))...))
 	}
-	f.Fuzz(func(t *testing.T, edits []byte) {
-		b := edited(edits)
-		db, err := boltview.Open(newReader(b), int64(len(b)), boltview.Options{})
+	f.Fuzz(abuseEdits)
+}
+
+// abuseEdits opens the file that edits make, in each way there is.
+func abuseEdits(t *testing.T, edits []byte) {
+	b := edited(edits)
+	for m := boltview.MetaAuto; m <= boltview.MetaSalvage; m++ {
+		db, err := boltview.Open(newReader(b), int64(len(b)), boltview.Options{Meta: m})
 		if err != nil {
-			if !errors.Is(err, boltview.ErrNotBolt) {
+			if !errors.Is(err, boltview.ErrNotBolt) && !errors.Is(err, boltview.ErrCorrupt) {
 				t.Fatal(err)
 			}
-			return
+			continue
 		}
-		abuse(t, db)
-	})
+		abuse(t, db, m)
+		// Whatever is wrong, a file called whole must be.
+		if m == boltview.MetaAuto && db.Info().Class != "" && db.Info().Class != boltview.ClassE {
+			steps := 20_000
+			if err := walkWhole(db.Root(), &steps); err != nil && err != errBudget {
+				t.Errorf("class %s: %v", db.Info().Class, err)
+			}
+		}
+	}
+}
+
+// walkWhole is walkAll for a tree that must have no damage.
+func walkWhole(b *boltview.Bucket, steps *int) error {
+	for it, err := range b.All() {
+		if *steps--; *steps < 0 {
+			return errBudget
+		}
+		if err != nil {
+			return err
+		}
+		if it.IsBucket() {
+			sub, err := it.Bucket()
+			if err == nil {
+				err = walkWhole(sub, steps)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // TestEdits is the fuzz target on random edits, some thousand of them.
 func TestEdits(t *testing.T) {
 	r := newRand(t, 0)
-	n := 1500
+	n := 400
 	if testing.Short() {
-		n = 200
+		n = 60
 	}
 	for range n {
 		edits := append([]byte{byte(r.Uint32())}, randomBytes(r, 5*(1+r.IntN(30)))...)
-		b := edited(edits)
-		db, err := boltview.Open(newReader(b), int64(len(b)), boltview.Options{})
-		if err != nil {
-			if !errors.Is(err, boltview.ErrNotBolt) {
-				t.Fatalf("edits %x: %v", edits, err)
-			}
-			continue
-		}
-		abuse(t, db)
+		abuseEdits(t, edits)
 		if t.Failed() {
 			t.Fatalf("edits %x", edits)
 		}
@@ -214,7 +264,7 @@ func TestCut(t *testing.T) {
 				}
 				continue
 			}
-			abuse(t, db)
+			abuse(t, db, boltview.MetaAuto)
 		}
 	}
 }

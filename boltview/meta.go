@@ -143,3 +143,33 @@ func readFull(r io.ReaderAt, b []byte, off int64) (int, error) {
 	}
 	return n, err
 }
+
+// guessPageSize returns the size of a page for a file whose metas are both
+// damaged: what is left of them says, or else that by which most pages at the
+// start bear their own number. It returns 0 if there is none.
+func guessPageSize(r io.ReaderAt, size int64, metas *[2]meta) (int64, error) {
+	for i := range metas {
+		if n := metas[i].pageSize; validPageSize(n) {
+			return n, nil
+		}
+	}
+	const look, enough = 256, 3
+	best, most := int64(0), enough-1
+	for n := int64(minPageSize); n <= maxPageSize; n <<= 1 {
+		hits := 0
+		for id := int64(2); id < look && (id+1)*n <= size; id++ {
+			var b [headerSize]byte
+			if _, err := readFull(r, b[:], id*n); err != nil {
+				return 0, fmt.Errorf("read bolt page %d: %w", id, err)
+			}
+			flags := binary.LittleEndian.Uint16(b[8:])
+			if binary.LittleEndian.Uint64(b[:]) == uint64(id) && (flags == flagBranch || flags == flagLeaf || flags == flagFreelist) {
+				hits++
+			}
+		}
+		if hits > most {
+			best, most = n, hits
+		}
+	}
+	return best, nil
+}

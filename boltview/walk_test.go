@@ -188,14 +188,14 @@ func (c *counter) ReadAt(b []byte, off int64) (int, error) {
 // big value is read only where it is asked for.
 func TestLazy(t *testing.T) {
 	oracle := create(t, 4096)
-	big := bytes.Repeat([]byte("0123456789abcdef"), 4<<20)
+	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	update(t, oracle, func(tx *bbolt.Tx) error {
 		for i := range 20 {
 			b, err := tx.CreateBucket(fmt.Appendf(nil, "b%d", i))
 			if err != nil {
 				return err
 			}
-			for j := range 5000 {
+			for j := range 1500 {
 				if err := b.Put(fmt.Appendf(nil, "key %06d", j), make([]byte, 30)); err != nil {
 					return err
 				}
@@ -233,10 +233,10 @@ func TestLazy(t *testing.T) {
 		t.Fatal(err)
 	}
 	var part [16]byte
-	if _, err := it.Open().ReadAt(part[:], 32<<20); err != nil {
+	if _, err := it.Open().ReadAt(part[:], 9<<20); err != nil {
 		t.Fatal(err)
 	}
-	if string(part[:]) != "0123456789abcdef" || it.Size() != 64<<20 {
+	if string(part[:]) != "0123456789abcdef" || it.Size() != 16<<20 {
 		t.Errorf("value of %d bytes has %q inside", it.Size(), part)
 	}
 	keys := 0
@@ -247,7 +247,7 @@ func TestLazy(t *testing.T) {
 		keys++
 	}
 	if keys != 3 || r.n > 300<<10 {
-		t.Errorf("%d keys, %d bytes read beside a value of 64 MiB", keys, r.n)
+		t.Errorf("%d keys, %d bytes read beside a value of 16 MiB", keys, r.n)
 	}
 	if v, err := bucket.Get([]byte("w")); err != nil || string(v) != "after" {
 		t.Errorf("Get(w) = %q, %v", v, err)
