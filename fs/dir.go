@@ -7,6 +7,7 @@ import (
 	"io"
 	iofs "io/fs"
 	"math"
+	"os"
 	"strings"
 	"syscall"
 
@@ -166,13 +167,16 @@ func (d *dir) seek(off uint64) error {
 	d.last, d.lastInfo = nil, nil
 	failed := d.err != nil && !errors.Is(d.err, io.EOF)
 	if failed || max(off, dirDots) < d.pos {
+		if d.jump(off) {
+			return nil
+		}
 		f, err := d.n.m.openDir(d.n.path)
 		if err != nil {
 			return err
 		}
-		old := d.file
+		err = d.file.Close()
 		d.file, d.batch, d.err, d.pos = f, nil, nil, 0
-		if err := old.Close(); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -181,12 +185,33 @@ func (d *dir) seek(off uint64) error {
 		return nil
 	}
 	d.pos = max(d.pos, dirDots)
+	if off-d.pos > dirBatch && d.jump(off) {
+		return nil
+	}
 	for d.pos < off {
 		if _, err := d.next(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// jump seeks in a directory that can: one that implements [io.Seeker] with the
+// number of the entry as the offset. Directories of the operating system count
+// otherwise.
+func (d *dir) jump(off uint64) bool {
+	s, ok := d.file.(io.Seeker)
+	if _, isOS := d.file.(*os.File); !ok || isOS {
+		return false
+	}
+	entry := int64(max(off, dirDots) - dirDots)
+	n, err := s.Seek(entry, io.SeekStart)
+	if err != nil || n < 0 || n > entry {
+		return false
+	}
+	d.batch, d.err = nil, nil
+	d.pos = min(off, dirDots+uint64(n)) // less than off past the end
+	return true
 }
 
 func (d *dir) Releasedir(context.Context, uint32) {

@@ -17,7 +17,8 @@
 // open regular files implement [io.ReaderAt], open directories implement
 // [io/fs.ReadDirFile] and give the same order each time, and there is a Stat
 // (and Lstat, if there are links) that does not list the parent. Files that
-// only implement Read work, slowly. FileInfo.Sys may implement the interfaces
+// only implement Read work, slowly. A directory that implements [io.Seeker]
+// counts in entries; without it, seekdir(3) reads what it skips. FileInfo.Sys may implement the interfaces
 // of the package internal/attr; inode numbers, extended attributes
 // (user.snapfs.*) and volatile files come from there.
 //

@@ -36,10 +36,10 @@ func (g *guard) count(op op, st fuse.Status) {
 	}
 }
 
-func (g *guard) String() string    { return g.fs.String() }
-func (g *guard) SetDebug(on bool)  { g.fs.SetDebug(on) }
-func (g *guard) Init(*fuse.Server) {}
-func (g *guard) OnUnmount()        {}
+func (g *guard) String() string      { return g.fs.String() }
+func (g *guard) SetDebug(on bool)    { g.fs.SetDebug(on) }
+func (g *guard) Init(s *fuse.Server) { g.fs.Init(s) }
+func (g *guard) OnUnmount()          { g.fs.OnUnmount() }
 
 func (g *guard) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) (st fuse.Status) {
 	defer g.done(opLookup, &st)

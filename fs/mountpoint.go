@@ -7,6 +7,7 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -66,13 +67,33 @@ func checkMountPoint(dir string, sourceDirs []string) error {
 }
 
 func busyMountPoint(m *mountinfo.Info) error {
-	var st unix.Stat_t
-	// A live server answers from here or from the cache; whoever checks a
-	// mount point is not that server.
-	if err := unix.Stat(m.Mountpoint, &st); errors.Is(err, unix.ENOTCONN) {
-		return hint.Wrap(fmt.Errorf("a snapfs mount of %s is here whose server is gone", m.Source), "snapfs umount %s", m.Mountpoint)
+	state := "is already mounted here"
+	switch err := probe(m.Mountpoint); {
+	case errors.Is(err, unix.ENOTCONN):
+		state = "is mounted here, but its server is gone"
+	case errors.Is(err, errHung):
+		state = "is mounted here, but its server does not answer"
 	}
-	return hint.Wrap(fmt.Errorf("%s is already mounted here", m.Source), "snapfs umount %s", m.Mountpoint)
+	return hint.Wrap(fmt.Errorf("%s %s", m.Source, state), "snapfs umount %s", m.Mountpoint)
+}
+
+var errHung = errors.New("no answer")
+
+// probe asks the server of a mount for something that the kernel does not know
+// itself. A request without an answer cannot be taken back: its thread stays
+// until the answer comes or the process ends.
+func probe(dir string) error {
+	answer := make(chan error, 1)
+	go func() {
+		var st unix.Statfs_t
+		answer <- unix.Statfs(dir, &st)
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-time.After(time.Second):
+		return errHung
+	}
 }
 
 func checkEmpty(dir string) error {

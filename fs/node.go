@@ -48,8 +48,9 @@ func newRoot(tree iofs.FS, s settings) *node {
 func (s *settings) fuseOptions() *fusefs.Options {
 	return &fusefs.Options{
 		EntryTimeout:    &s.cache,
-		AttrTimeout:     &s.cache,
 		NegativeTimeout: &s.cache,
+		// No AttrTimeout: go-fuse would put it where a node wants none, as
+		// it cannot tell 0 from "not set". See cacheTime.
 		NullPermissions: true, // a mode of 0 is a mode
 		RootStableAttr:  &fusefs.StableAttr{Ino: rootIno},
 	}
@@ -67,14 +68,18 @@ func (n *node) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut
 	}
 	n.m.attr(fi, n.StableAttr().Ino, &out.Attr)
 	n.m.linkSize(n.path, fi, &out.Attr)
-	if attr.IsVolatile(fi) {
-		out.SetTimeout(noCache)
-	}
+	out.SetTimeout(n.m.cacheTime(fi))
 	return 0
 }
 
-// noCache is a timeout as good as 0, which go-fuse takes for "the default".
-const noCache = time.Nanosecond
+// cacheTime returns how long the attributes of a file are valid. The kernel
+// rounds anything but 0 up to a tick of its clock.
+func (m *mount) cacheTime(fi iofs.FileInfo) time.Duration {
+	if attr.IsVolatile(fi) {
+		return 0
+	}
+	return m.cache
+}
 
 func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	p := join(n.path, name)
@@ -95,9 +100,7 @@ func (n *node) child(ctx context.Context, name string, fi iofs.FileInfo, out *fu
 	id := fusefs.StableAttr{Mode: typeBits(fi.Mode()), Ino: ino(p, fi)}
 	n.m.attr(fi, id.Ino, &out.Attr)
 	n.m.linkSize(p, fi, &out.Attr)
-	if attr.IsVolatile(fi) {
-		out.SetAttrTimeout(noCache)
-	}
+	out.SetAttrTimeout(n.m.cacheTime(fi))
 	if known := n.GetChild(name); known != nil && known.StableAttr() == id {
 		return known
 	}

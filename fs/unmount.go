@@ -118,12 +118,17 @@ func (s *Server) Unmount() error { return s.unmount(false) }
 func (s *Server) Detach() error { return s.unmount(true) }
 
 func (s *Server) unmount(lazy bool) error {
+	select {
+	case <-s.done:
+		return nil // and the number of the device may be another mount's by now
+	default:
+	}
 	m, err := findMount(s.dir)
 	if err != nil {
 		return &mountError{"unmount", s.dir, err, nil}
 	}
 	if m == nil || unix.Mkdev(uint32(m.Major), uint32(m.Minor)) != s.dev {
-		return nil // gone, or another one's by now
+		return nil // detached, and perhaps another is mounted here
 	}
 	return Unmount(s.dir, lazy)
 }

@@ -1,0 +1,449 @@
+package fs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	iofs "io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// bigDir is a tree with n empty files in its root. Their names are made when
+// asked for.
+type bigDir struct {
+	n      int
+	failAt int  // entries before the listing breaks off; 0 never
+	seeks  bool // whether the directory is an io.Seeker
+	most   *int // the most entries that ReadDir was asked for
+}
+
+func bigName(i int) string { return fmt.Sprintf("file%07d", i) }
+
+func (b bigDir) Open(name string) (iofs.File, error) {
+	if name == "." && b.seeks {
+		return &bigHandleSeeker{bigHandle{b: b}}, nil
+	}
+	if name == "." {
+		return &bigHandle{b: b}, nil
+	}
+	if _, err := b.Stat(name); err != nil {
+		return nil, err
+	}
+	return fstest.MapFS{name: {Mode: 0444}}.Open(name)
+}
+
+func (b bigDir) Stat(name string) (iofs.FileInfo, error) {
+	if name == "." {
+		return bigInfo("."), nil
+	}
+	i, err := strconv.Atoi(strings.TrimPrefix(name, "file"))
+	if err != nil || i < 0 || i >= b.n || bigName(i) != name {
+		return nil, &iofs.PathError{Op: "stat", Path: name, Err: iofs.ErrNotExist}
+	}
+	return bigInfo(name), nil
+}
+
+type bigInfo string
+
+func (i bigInfo) Name() string                 { return string(i) }
+func (i bigInfo) Size() int64                  { return 0 }
+func (i bigInfo) ModTime() time.Time           { return when }
+func (i bigInfo) IsDir() bool                  { return i == "." }
+func (i bigInfo) Sys() any                     { return nil }
+func (i bigInfo) Type() iofs.FileMode          { return i.Mode().Type() }
+func (i bigInfo) Info() (iofs.FileInfo, error) { return i, nil }
+func (i bigInfo) Mode() iofs.FileMode {
+	if i.IsDir() {
+		return iofs.ModeDir | 0555
+	}
+	return 0444
+}
+
+type bigHandle struct {
+	b    bigDir
+	next int
+}
+
+func (h *bigHandle) Stat() (iofs.FileInfo, error) { return bigInfo("."), nil }
+func (h *bigHandle) Read([]byte) (int, error)     { return 0, syscall.EISDIR }
+func (h *bigHandle) Close() error                 { return nil }
+
+func (h *bigHandle) ReadDir(n int) (list []iofs.DirEntry, err error) {
+	if h.b.most != nil {
+		if n <= 0 {
+			n = h.b.n
+		}
+		*h.b.most = max(*h.b.most, n)
+	}
+	for ; h.next < h.b.n && (n <= 0 || len(list) < n); h.next++ {
+		if h.b.failAt > 0 && h.next == h.b.failAt {
+			return list, errTorn
+		}
+		list = append(list, bigInfo(bigName(h.next)))
+	}
+	if n > 0 && len(list) == 0 {
+		return nil, io.EOF
+	}
+	return list, nil
+}
+
+type bigHandleSeeker struct{ bigHandle }
+
+func (h *bigHandleSeeker) Seek(off int64, whence int) (int64, error) {
+	if whence != io.SeekStart {
+		return 0, iofs.ErrInvalid
+	}
+	h.next = int(min(off, int64(h.b.n)))
+	return int64(h.next), nil
+}
+
+// TestDirSeek moves about in a directory and compares each entry with a list.
+func TestDirSeek(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	for _, tt := range []bigDir{
+		{n: 0}, {n: 1}, {n: 3}, {n: dirBatch}, {n: 3*dirBatch + 7},
+		{n: 0, seeks: true}, {n: 3*dirBatch + 7, seeks: true},
+		{n: 1000, failAt: 600}, {n: 1000, failAt: 600, seeks: true}, {n: 2 * dirBatch, failAt: dirBatch},
+	} {
+		want := []string{".", ".."}
+		for i := range tt.n {
+			want = append(want, bigName(i))
+		}
+		bad := math.MaxInt // cookie at which the listing breaks off
+		if tt.failAt > 0 {
+			bad = tt.failAt + dirDots
+		}
+		most := 0
+		tt.most = &most
+		root := newRoot(tt, (&Options{}).settings())
+		h, _, no := root.OpendirHandle(t.Context(), 0)
+		if no != 0 {
+			t.Fatal(no)
+		}
+		d := h.(*dir)
+		at := 0
+		for range 200 {
+			at = rnd.IntN(len(want) + 5)
+			if tt.seeks {
+				at = min(at, bad) // it may be able to step over the damage, or not
+			}
+			no := d.Seekdir(t.Context(), uint64(at))
+			if at > bad {
+				if no != syscall.EIO {
+					t.Fatalf("%+v: seek to %d past the damage: %v", tt, at, no)
+				}
+				continue
+			}
+			if no != 0 {
+				t.Fatalf("%+v: seek to %d: %v", tt, at, no)
+			}
+			for range rnd.IntN(2 * dirBatch) {
+				e, no := d.Readdirent(t.Context())
+				switch {
+				case at == bad:
+					if no != syscall.EIO || e != nil {
+						t.Fatalf("%+v: entry %d: %v %v, want EIO", tt, at, e, no)
+					}
+					continue
+				case no != 0:
+					t.Fatalf("%+v: entry %d: %v", tt, at, no)
+				}
+				if at >= len(want) {
+					if e != nil {
+						t.Fatalf("%+v: entry %q past the end", tt, e.Name)
+					}
+					continue
+				}
+				if e == nil || e.Name != want[at] || e.Off != uint64(at+1) {
+					t.Fatalf("%+v: entry %d: %v, want %s", tt, at, e, want[at])
+				}
+				at++
+			}
+		}
+		if no := d.Seekdir(t.Context(), 1<<63); no != syscall.EINVAL {
+			t.Errorf("seek to a negative offset: %v", no)
+		}
+		d.Releasedir(context.Background(), 0)
+		if most > dirBatch {
+			t.Errorf("%d entries asked for at a time", most)
+		}
+	}
+}
+
+// badDir lists names or errors as it is told.
+type badDir struct {
+	bigHandle
+	lists [][]iofs.DirEntry
+}
+
+func (d *badDir) ReadDir(int) ([]iofs.DirEntry, error) {
+	if len(d.lists) == 0 {
+		return nil, io.EOF
+	}
+	l := d.lists[0]
+	d.lists = d.lists[1:]
+	return l, nil
+}
+
+func TestDirBad(t *testing.T) {
+	for _, name := range []string{"", ".", "..", "a/b", "nul\x00", strings.Repeat("x", 256), "no progress"} {
+		lists := [][]iofs.DirEntry{{bigInfo("good")}, {bigInfo(name), bigInfo("more")}}
+		if name == "no progress" {
+			lists[1] = nil
+		}
+		tree := hooks{FS: fstest.MapFS{}, open: map[string]func() (iofs.File, error){
+			".": func() (iofs.File, error) { return &badDir{lists: lists}, nil },
+		}}
+		var log logBuffer
+		root := newRoot(tree, (&Options{Logger: log.logger()}).settings())
+		h, _, _ := root.OpendirHandle(t.Context(), 0)
+		d := h.(*dir)
+		if no := d.Seekdir(t.Context(), 2); no != 0 {
+			t.Fatal(no)
+		}
+		if e, no := d.Readdirent(t.Context()); no != 0 || e.Name != "good" {
+			t.Errorf("%q: %v %v", name, e, no)
+		}
+		for range 3 { // it must not get over it
+			if e, no := d.Readdirent(t.Context()); no != syscall.EIO {
+				t.Errorf("%q: %v %v, want EIO", name, e, no)
+			}
+		}
+		if !strings.Contains(log.String(), "op=readdir") {
+			t.Errorf("%q: log %q", name, &log.b)
+		}
+	}
+}
+
+func TestBigDir(t *testing.T) {
+	const n = 100_000
+	most := 0
+	s := testMount(t, bigDir{n: n, most: &most}, Options{})
+	for _, pass := range []string{"from the tree", "from the cache"} {
+		d, err := os.Open(s.Dir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for {
+			names, err := d.Readdirnames(1000)
+			for _, name := range names {
+				if name != bigName(got) {
+					t.Fatalf("%s: entry %d is %s", pass, got, name)
+				}
+				got++
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.Close()
+		if got != n {
+			t.Errorf("%s: %d entries", pass, got)
+		}
+	}
+	if most > dirBatch {
+		t.Errorf("%d entries asked for at a time", most)
+	}
+	t.Logf("%+v", s.Counters())
+}
+
+func TestDamagedListing(t *testing.T) {
+	for _, failAt := range []int{1, 100, 5000} {
+		s := testMount(t, bigDir{n: 10_000, failAt: failAt}, Options{})
+		for range 3 { // the kernel must not keep the short list
+			list, err := os.ReadDir(s.Dir())
+			wantErrno(t, "readdir", err, syscall.EIO)
+			if len(list) != failAt {
+				t.Errorf("%d entries before the error, want %d", len(list), failAt)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(s.Dir(), bigName(failAt+1))); err != nil {
+			t.Error(err) // a file past the damage is still there
+		}
+	}
+}
+
+// childGetdents reads the directory args[0] with getdents64 through two
+// handles at once, with rewinds and seeks, and checks what it gets.
+func childGetdents(args []string) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	for _, size := range []int{300, 4096, 1 << 16} {
+		a, err := openDents(args[0], size)
+		if err != nil {
+			return err
+		}
+		b, err := openDents(args[0], size)
+		if err != nil {
+			return err
+		}
+		// Two readers by turns, the second one starting again now and then.
+		seed := uint64(time.Now().UnixNano())
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		cookies := []int64{0}
+		var all []string
+		for {
+			e, err := a.next()
+			if err != nil {
+				return err
+			}
+			if e == nil {
+				break
+			}
+			all = append(all, e.name)
+			cookies = append(cookies, e.off)
+			if rnd.IntN(500) == 0 {
+				at := rnd.IntN(len(cookies))
+				if err := b.seek(cookies[at]); err != nil {
+					return err
+				}
+				for i := range 3 {
+					e, err := b.next()
+					switch {
+					case err != nil:
+						return err
+					case at+i < len(all) && (e == nil || e.name != all[at+i]):
+						return fmt.Errorf("seed %d: entry %d after a seek is %v, want %s", seed, at+i, e, all[at+i])
+					}
+				}
+			}
+		}
+		if len(all) != n+2 || all[0] != "." || all[1] != ".." {
+			return fmt.Errorf("buffer of %d: %d entries, the first %q", size, len(all), all[:min(3, len(all))])
+		}
+		slices.Sort(all)
+		if len(slices.Compact(all)) != n+2 {
+			return errors.New("entries are there twice")
+		}
+		// The end stays the end, and the start is found again.
+		if e, err := a.next(); e != nil || err != nil {
+			return fmt.Errorf("after the end: %v %v", e, err)
+		}
+		if err := a.seek(0); err != nil {
+			return err
+		}
+		if e, err := a.next(); err != nil || e == nil || e.name != "." {
+			return fmt.Errorf("after rewinding: %v %v", e, err)
+		}
+	}
+	return nil
+}
+
+// dents reads a directory as readdir(3) does.
+type dents struct {
+	fd   int
+	buf  []byte
+	rest []byte
+}
+
+type dent struct {
+	name string
+	ino  uint64
+	off  int64
+}
+
+func openDents(dir string, size int) (*dents, error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	return &dents{fd: fd, buf: make([]byte, size)}, err
+}
+
+func (d *dents) seek(off int64) error {
+	d.rest = nil
+	_, err := unix.Seek(d.fd, off, io.SeekStart)
+	return err
+}
+
+// next returns nil at the end. A record is d_ino, d_off (8 bytes each), d_reclen
+// (2), d_type (1), and the name up to a NUL.
+func (d *dents) next() (*dent, error) {
+	if len(d.rest) == 0 {
+		n, err := unix.Getdents(d.fd, d.buf)
+		if n <= 0 || err != nil {
+			return nil, err
+		}
+		d.rest = d.buf[:n]
+	}
+	le := func(b []byte, n int) (v uint64) {
+		for i := range n {
+			v |= uint64(b[i]) << (8 * i)
+		}
+		return v
+	}
+	rec := d.rest[:le(d.rest[16:], 2)]
+	d.rest = d.rest[len(rec):]
+	name, _, _ := bytes.Cut(rec[19:], []byte{0})
+	return &dent{string(name), le(rec, 8), int64(le(rec[8:], 8))}, nil
+}
+
+func TestGetdents(t *testing.T) {
+	const n = 5000
+	for _, seeks := range []bool{false, true} {
+		for _, cache := range []time.Duration{0, -1} {
+			s := testMount(t, bigDir{n: n, seeks: seeks}, Options{CacheTime: cache})
+			for range 2 {
+				if out, err := child(t, "getdents", s.Dir(), strconv.Itoa(n)).CombinedOutput(); err != nil {
+					t.Errorf("seeks=%v cache=%v: %v: %s", seeks, cache, err, out)
+				}
+			}
+		}
+	}
+}
+
+// TestDirInodes compares the numbers in listings with those of stat.
+func TestDirInodes(t *testing.T) {
+	tree := sampleTree()
+	tree["same/a"] = &fstest.MapFile{Data: []byte("s"), Sys: sys{ino: 1 << 61}}
+	tree["same/b"] = &fstest.MapFile{Data: []byte("s"), Sys: sys{ino: 1 << 61}}
+	s := testMount(t, tree, Options{})
+	err := filepath.WalkDir(s.Dir(), func(p string, e iofs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return err
+		}
+		d, err := openDents(p, 4096)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(d.fd)
+		for {
+			e, err := d.next()
+			if err != nil || e == nil {
+				return err
+			}
+			if p == s.Dir() && e.name == ".." {
+				continue // the kernel says what is above the mount
+			}
+			var st unix.Stat_t
+			if err := unix.Lstat(filepath.Join(p, e.name), &st); err != nil {
+				return err
+			}
+			if e.ino != st.Ino || st.Ino == 0 {
+				t.Errorf("%s/%s: number %d in the listing, %d in stat", p, e.name, e.ino, st.Ino)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
