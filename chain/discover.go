@@ -73,7 +73,7 @@ func discover(path string) (found, error) {
 	f.paths = []string{path}
 	for i, n := range numbers {
 		if n != i {
-			f.warn(Gap, path+"."+strconv.Itoa(i), "%s.%d is missing, so %s is left out, as the old tools did", base, i, list(base, numbers[i:]))
+			f.warn(Gap, path+"."+strconv.Itoa(i), "%s.%d is missing; left out, as by the old tools: %s", base, i, list(base, numbers[i:]))
 			break
 		}
 		f.paths = append(f.paths, path+"."+strconv.Itoa(n))
