@@ -224,7 +224,7 @@ func TestCancel(t *testing.T) {
 	if _, err := plan.Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if len(names(t, filepath.Dir(dst))) > 2 {
+	if len(names(t, filepath.Dir(dst))) > 1 {
 		t.Error("something was written for a cancelled context")
 	}
 }
@@ -282,7 +282,7 @@ func TestBusy(t *testing.T) {
 	if _, err := Copy(t.Context(), dst, src, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if !errors.Is(inner, ErrBusy) {
+	if !errors.Is(inner, ErrBusy) || hint.Of(inner) == "" {
 		t.Errorf("the second restore: %v", inner)
 	}
 	if _, err := Copy(t.Context(), dst, lines("other x"), Options{}); err != nil {

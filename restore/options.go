@@ -25,7 +25,7 @@ type Options struct {
 	FileMode, DirMode fs.FileMode
 
 	// Workers is the number of files that are copied at a time; 0 means 8,
-	// which hides most of the time spent waiting for fsync.
+	// since one that waits for its fsync leaves the processor to others.
 	Workers int
 
 	// MaxEntries bounds the names read from the tree; 0 means 10 million.

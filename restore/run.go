@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/snapfs/snapfs/internal/hint"
 )
 
 // runner carries out a plan.
@@ -45,6 +47,9 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 	}
 	if p.err != nil {
 		return report, p.err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return report, fmt.Errorf("restore %s: %w", p.dst, err)
 	}
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -114,7 +119,7 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	defer top.Close()
 	if err := lock(top); err != nil {
-		return err
+		return hint.Wrap(err, "wait until it is done, or choose another target")
 	}
 	for _, s := range r.stale {
 		if r.dirs[s.dir].needed {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/snapfs/snapfs/internal/hint"
 )
 
 // listChunk is the number of names asked for at a time.
@@ -70,7 +72,7 @@ func (p *Plan) build(ctx context.Context) error {
 		}
 	case errors.Is(err, fs.ErrNotExist) && p.dst != "":
 	case errors.Is(err, syscall.ENOTDIR), isFile(p.dst):
-		return fmt.Errorf("%w: %w", ErrConflict, err)
+		return hint.Wrap(fmt.Errorf("%w: %w", ErrConflict, err), "the target must be a directory, or not exist")
 	default:
 		return err
 	}
