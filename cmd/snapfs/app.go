@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+	"github.com/posener/complete"
+	"golang.org/x/term"
+
+	"github.com/snapfs/snapfs/internal/hint"
+)
+
+// App is the program with everything that it reads from and writes to.
+type App struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+
+	ctx   context.Context
+	model *kong.Application
+	told  bool // whether a waiting parent knows how a mount went
+}
+
+const description = `Mount, browse and restore InfluxDB 0.9 snapshots.
+
+A snapshot is a chain of tar files as "influxd backup" wrote them: snap, snap.0, snap.1, … Name the first; the
+others are found. Any other tar and any Bolt file work as well. Nothing is ever written to them.`
+
+// cli is the command line.
+type cli struct {
+	Mount   mountCmd   `cmd:"" help:"Mount a snapshot as a directory."`
+	Umount  umountCmd  `cmd:"" aliases:"unmount" help:"Take a mount down."`
+	Ls      lsCmd      `cmd:"" help:"List files."`
+	Cat     catCmd     `cmd:"" help:"Write files to standard output."`
+	Restore restoreCmd `cmd:"" help:"Copy the files of a snapshot into a directory."`
+	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
+	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
+	Bolt    boltCmd    `cmd:"" help:"Look into Bolt files in place."`
+	Demo    demoCmd    `cmd:"" help:"Show all of it on a small chain made for the purpose."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Completion kongcompletion.Completion `cmd:"" help:"Print the code for tab completion in bash, zsh or fish."`
+	Man        manCmd                    `cmd:"" help:"Print the manual page."`
+}
+
+// exited is what kong's exit becomes, so that only main exits.
+type exited int
+
+// Run parses the arguments, runs a command, and returns the exit code. Errors
+// have been printed to Stderr by then.
+func (a *App) Run(ctx context.Context, args []string) (code int) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case exited:
+			code = int(e)
+		default:
+			panic(e)
+		}
+	}()
+	a.ctx = ctx
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("snapfs"),
+		kong.Description(description+"\n\n"+exitHelp()),
+		kong.Writers(a.Stdout, a.Stderr),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.UsageOnError(),
+		kong.Vars{"version": version()},
+		kong.Bind(a),
+	)
+	if err != nil {
+		fmt.Fprintf(a.Stderr, "snapfs: %v\n", err)
+		return exitOther
+	}
+	a.model = parser.Model
+	kongcompletion.Register(parser,
+		kongcompletion.WithPredictor("file", complete.PredictFiles("*")),
+		kongcompletion.WithPredictor("dir", complete.PredictDirs("*")))
+	k, err := parser.Parse(args)
+	if err != nil {
+		return a.usage(err)
+	}
+	return a.report(k.Run(a))
+}
+
+// usage prints what is wrong with the arguments.
+func (a *App) usage(err error) int {
+	fmt.Fprintf(a.Stderr, "snapfs: %v\n", err)
+	help := "snapfs --help"
+	var p *kong.ParseError
+	if errors.As(err, &p) && p.Context != nil {
+		if n := p.Context.Selected(); n != nil {
+			help = n.FullPath() + " --help"
+		}
+	}
+	fmt.Fprintf(a.Stderr, "hint: %s\n", help)
+	return exitUsage
+}
+
+// report prints an error with its hint, and returns the exit code for it.
+func (a *App) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code := exitCode(err)
+	if code == exitInterrupted {
+		fmt.Fprintln(a.Stderr, "snapfs: interrupted")
+		return code
+	}
+	a.complain(err)
+	return code
+}
+
+// complain prints an error that does not end the program.
+func (a *App) complain(err error) {
+	var quiet *codeError
+	if errors.As(err, &quiet) && quiet.error == nil {
+		return
+	}
+	fmt.Fprintf(a.Stderr, "snapfs: %s\n", printable(err.Error()))
+	if h := hint.Of(err); h != "" {
+		fmt.Fprintf(a.Stderr, "hint: %s\n", printable(h))
+	}
+}
+
+// terminal returns the width of a terminal that w is, and whether it is one.
+func (a *App) terminal(w io.Writer) (width int, ok bool) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 {
+		width = 80
+	}
+	return width, true
+}
+
+// printable replaces what could confuse a terminal: file names come from
+// archives, and errors quote them.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '�'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/snapfs/snapfs/internal/hint"
+)
+
+// readyEnv names the variable by which a mount in the background knows the
+// descriptor on which its parent waits.
+const readyEnv = "SNAPFS_READY_FD"
+
+// ready is the one message that goes from child to parent. Without an error
+// the mount can be used.
+type ready struct {
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+	Code  int    `json:"code"`
+}
+
+// background starts the mount in a process of its own, and returns when it can
+// be used or has failed.
+func (c *mountCmd) background(a *App) error {
+	args, err := c.childArgs()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	cmd := exec.Command(self, args...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), readyEnv+"=3")
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		return fmt.Errorf("start the serving process: %w", err)
+	}
+	result := make(chan error, 1)
+	go func() { result <- wait(r) }()
+	select {
+	case err = <-result:
+	case <-a.ctx.Done():
+		err = errors.Join(a.ctx.Err(), cmd.Process.Signal(syscall.SIGTERM))
+	}
+	if err != nil {
+		_ = cmd.Wait() // it ends by itself, and its error is known
+		return err
+	}
+	if c.Verbose {
+		fmt.Fprintf(a.Stderr, "mounted %s on %s, served by process %d\n", c.Snap, c.Dir, cmd.Process.Pid)
+	}
+	return cmd.Process.Release()
+}
+
+// childArgs returns the command line of the child: the same, with absolute
+// paths, in the foreground.
+func (c *mountCmd) childArgs() ([]string, error) {
+	snap, err := filepath.Abs(c.Snap)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"mount", "--foreground"}
+	for flag, on := range map[string]bool{"--verbose": c.Verbose, "--allow-other": c.AllowOther, "--mkdir": c.Mkdir, "--show-control": c.ShowControl} {
+		if on {
+			args = append(args, flag)
+		}
+	}
+	if c.At != "" {
+		args = append(args, "--at="+c.At)
+	}
+	if c.LogFile != "" {
+		args = append(args, "--log-file="+c.LogFile)
+	}
+	if c.Mode != 0 {
+		args = append(args, "--mode="+strconv.FormatUint(uint64(c.Mode), 8))
+	}
+	if c.UID != nil {
+		args = append(args, "--uid="+strconv.FormatUint(uint64(*c.UID), 10))
+	}
+	if c.GID != nil {
+		args = append(args, "--gid="+strconv.FormatUint(uint64(*c.GID), 10))
+	}
+	return append(args, "--", snap, dir), nil
+}
+
+// wait reads the child's message.
+func wait(r io.Reader) error {
+	var m ready
+	err := json.NewDecoder(r).Decode(&m)
+	if errors.Is(err, io.EOF) {
+		return errors.New("the serving process ended without a word")
+	}
+	if err != nil {
+		return fmt.Errorf("the serving process: %w", err)
+	}
+	if m.Error == "" {
+		return nil
+	}
+	err = errors.New(m.Error)
+	if m.Hint != "" {
+		err = hint.Wrap(err, "%s", m.Hint)
+	}
+	return &codeError{err, m.Code}
+}
+
+// tellParent says to a parent that waits, if there is one, how the mount went.
+// It can be called once.
+func tellParent(a *App, err error) error {
+	fd, convErr := strconv.Atoi(a.Getenv(readyEnv))
+	if convErr != nil || a.told {
+		return nil
+	}
+	a.told = true
+	w := os.NewFile(uintptr(fd), "parent")
+	if w == nil {
+		return fmt.Errorf("%s: not a descriptor", readyEnv)
+	}
+	m := ready{}
+	if err != nil {
+		m = ready{Error: err.Error(), Hint: hint.Of(err), Code: exitCode(err)}
+	}
+	werr := json.NewEncoder(w).Encode(m)
+	return errors.Join(werr, w.Close())
+}

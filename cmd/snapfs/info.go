@@ -1,0 +1,243 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/space"
+)
+
+type infoCmd struct {
+	JSON bool `name:"json" help:"A JSON object."`
+	atFlag
+	snapArg
+}
+
+func (infoCmd) Help() string {
+	return `Examples:
+  snapfs info /tmp/snap
+  snapfs info shard.db`
+}
+
+// chainInfo is what info tells of a chain or a tar.
+type chainInfo struct {
+	Path      string          `json:"path"`
+	Kind      string          `json:"kind"` // chain, tar
+	Dialect   chain.Dialect   `json:"dialect"`
+	At        string          `json:"at"` // the point that files, bytes and databases are of
+	Time      time.Time       `json:"time,omitzero"`
+	Files     int             `json:"files"`
+	Bytes     int64           `json:"bytes"`
+	Shards    int             `json:"shards"`
+	Databases []database      `json:"databases"`
+	Points    []point         `json:"points"`
+	Warnings  []chain.Warning `json:"warnings"`
+}
+
+// database is what the paths of the shards tell of a database.
+type database struct {
+	Name     string   `json:"name"`
+	Policies []policy `json:"policies"`
+}
+
+type policy struct {
+	Name   string `json:"name"`
+	Shards int    `json:"shards"`
+	Bytes  int64  `json:"bytes"`
+}
+
+func (c *infoCmd) Run(a *App) error {
+	t, err := c.open(space.Options{At: c.At})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if t.Chain() == nil {
+		return c.bolt(a, t)
+	}
+	points, err := pointRows(t.Chain())
+	if err != nil {
+		return err
+	}
+	info := describeChain(t.Chain(), t.View(), points)
+	if c.JSON {
+		return a.printJSON(info)
+	}
+	return a.printInfo(info)
+}
+
+func describeChain(c *chain.Chain, v *chain.View, points []point) chainInfo {
+	info := chainInfo{
+		Path: c.Path(), Kind: "chain", Dialect: c.Dialect(), At: v.Point().Name, Time: v.Point().Time,
+		Points: points, Warnings: c.Warnings(), Databases: []database{},
+	}
+	if c.Dialect() == chain.Unknown && len(points) == 1 {
+		info.Kind = "tar"
+	}
+	if info.Warnings == nil {
+		info.Warnings = []chain.Warning{}
+	}
+	for f := range v.Files() {
+		if !f.Mode.IsRegular() {
+			continue
+		}
+		info.Files++
+		info.Bytes += f.Size
+		if c.Dialect() == chain.Unknown || f.Path == "meta" {
+			continue
+		}
+		info.Shards++
+		if db, rp, ok := shardPath(f.Name); ok && c.Dialect() == chain.ByTime {
+			info.addShard(db, rp, f.Size)
+		}
+	}
+	slices.SortFunc(info.Databases, func(a, b database) int { return strings.Compare(a.Name, b.Name) })
+	return info
+}
+
+// shardPath splits the name of a shard of the final releases: database, policy,
+// number. Both names may themselves have slashes; the database is taken to be
+// the one that has.
+func shardPath(name string) (db, rp string, ok bool) {
+	dir, _ := path.Split(name)
+	dir = strings.TrimSuffix(dir, "/")
+	i := strings.LastIndexByte(dir, '/')
+	if i < 0 {
+		return "", dir, dir != ""
+	}
+	return dir[:i], dir[i+1:], true
+}
+
+func (i *chainInfo) addShard(db, rp string, size int64) {
+	at := slices.IndexFunc(i.Databases, func(d database) bool { return d.Name == db })
+	if at < 0 {
+		at = len(i.Databases)
+		i.Databases = append(i.Databases, database{Name: db})
+	}
+	d := &i.Databases[at]
+	p := slices.IndexFunc(d.Policies, func(p policy) bool { return p.Name == rp })
+	if p < 0 {
+		p = len(d.Policies)
+		d.Policies = append(d.Policies, policy{Name: rp})
+	}
+	d.Policies[p].Shards++
+	d.Policies[p].Bytes += size
+}
+
+// maxRows keeps each list on one screen.
+const maxRows = 12
+
+func (a *App) printInfo(i chainInfo) error {
+	w := a.Stdout
+	what := "tar archive"
+	switch i.Dialect {
+	case chain.ByTime:
+		what = "InfluxDB snapshot of a final release (0.9.0 to 0.9.6)"
+	case chain.ByIndex:
+		what = "InfluxDB snapshot of a release candidate (0.9.0-rc16 to rc31)"
+	}
+	fmt.Fprintf(w, "%s: %s, %s\n", i.Path, what, plural(int64(len(i.Points)), "layer"))
+	fmt.Fprintf(w, "at %s (%s): %s, %s bytes", i.At, when(i.Time), plural(int64(i.Files), "file"), a.size(i.Bytes))
+	if i.Dialect != chain.Unknown {
+		fmt.Fprintf(w, ", %s", plural(int64(i.Shards), "shard"))
+	}
+	fmt.Fprint(w, "\n\n")
+
+	points := i.Points
+	if len(points) > maxRows {
+		points = points[len(points)-maxRows:]
+		fmt.Fprintf(w, "the last %d of %d layers; snapfs points lists all\n", maxRows, len(i.Points))
+	}
+	if err := a.pointTable(points).write(w); err != nil {
+		return err
+	}
+	if len(i.Databases) > 0 {
+		fmt.Fprintln(w)
+		if err := a.databaseTable(i.Databases).write(w); err != nil {
+			return err
+		}
+	}
+	return a.printWarnings(w, i.Warnings)
+}
+
+func (a *App) databaseTable(dbs []database) *table {
+	tab := &table{head: []string{"DATABASE", "POLICY", ">SHARDS", ">BYTES"}}
+	for n, d := range dbs {
+		if n == maxRows {
+			tab.add(fmt.Sprintf("… %d more", len(dbs)-n))
+			break
+		}
+		for _, p := range d.Policies {
+			tab.add(nameOf(d.Name), nameOf(p.Name), fmt.Sprint(p.Shards), a.size(p.Bytes))
+		}
+	}
+	return tab
+}
+
+// nameOf shows a name from an archive: quoted if it is not plain.
+func nameOf(s string) string {
+	if s == "" {
+		return "-"
+	}
+	if p := printable(s); p != s || strings.ContainsAny(s, "\n\t") {
+		return fmt.Sprintf("%q", s)
+	}
+	return s
+}
+
+func (a *App) printWarnings(w io.Writer, warnings []chain.Warning) error {
+	if len(warnings) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "\n%s:\n", plural(int64(len(warnings)), "warning"))
+	for n, warning := range warnings {
+		if n == maxRows {
+			fmt.Fprintf(w, "  … %d more; snapfs info --json lists all\n", len(warnings)-n)
+			break
+		}
+		fmt.Fprintf(w, "  %s\n", printable(warning.String()))
+		if warning.Hint != "" {
+			fmt.Fprintf(w, "    hint: %s\n", printable(warning.Hint))
+		}
+	}
+	return nil
+}
+
+// bolt tells about a bare Bolt file.
+func (c *infoCmd) bolt(a *App, t *space.Tree) error {
+	db, err := t.Bolt(".")
+	if err != nil {
+		return err
+	}
+	info := db.Info()
+	if c.JSON {
+		return a.printJSON(struct {
+			Path string        `json:"path"`
+			Kind string        `json:"kind"`
+			Bolt boltview.Info `json:"bolt"`
+		}{c.Snap, "bolt", info})
+	}
+	return a.printBolt(c.Snap, info)
+}
+
+func (a *App) printBolt(name string, i boltview.Info) error {
+	fmt.Fprintf(a.Stdout, "%s: Bolt file, %s bytes\n\n", name, a.size(i.Size))
+	tab := &table{}
+	tab.add("page size", fmt.Sprint(i.PageSize))
+	tab.add("pages", fmt.Sprintf("%d in the file, %d in use", i.Pages, i.HighWater))
+	tab.add("transaction", fmt.Sprint(i.TxID))
+	tab.add("meta page", fmt.Sprintf("%d (%s)", i.Meta, i.Why))
+	if err := tab.write(a.Stdout); err != nil {
+		return err
+	}
+	for _, d := range i.Damage {
+		fmt.Fprintf(a.Stdout, "damage: %s\n", d)
+	}
+	return nil
+}

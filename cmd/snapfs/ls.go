@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/snapfs/snapfs/internal/attr"
+	"github.com/snapfs/snapfs/space"
+)
+
+type lsCmd struct {
+	Long      bool `short:"l" help:"Show mode, size, time and layer."`
+	Recursive bool `short:"R" help:"List directories below as well, with whole paths."`
+	All       bool `short:"a" help:"List the control directory .snapfs as well."`
+	JSON      bool `name:"json" help:"One JSON object a line: path, type, size, mode, mtime, attrs."`
+	atFlag
+	snapArg
+	Path []string `arg:"" optional:"" help:"Files or directories; the root if none is given. .snapfs/… works too."`
+}
+
+func (lsCmd) Help() string {
+	return `Examples:
+  snapfs ls -l /tmp/snap                     the merged view at the newest point
+  snapfs ls -lR --at 0 /tmp/snap telemetry   one database after the first incremental
+  snapfs ls /tmp/snap .snapfs/bolt/telemetry/default/1
+                                             the buckets of a shard`
+}
+
+func (c *lsCmd) Run(a *App) error {
+	t, err := c.open(space.Options{At: c.At, ShowControl: c.All})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	out := bufio.NewWriter(a.Stdout)
+	l := &lister{cmd: c, app: a, tree: t, out: out}
+	paths := c.Path
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	for _, arg := range paths {
+		p, err := clean(arg)
+		if err == nil {
+			err = l.list(p)
+		}
+		if err != nil {
+			if err := l.failed(err); err != nil {
+				return err
+			}
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return l.err()
+}
+
+// lister lists paths, and remembers the worst that happened.
+type lister struct {
+	cmd   *lsCmd
+	app   *App
+	tree  fs.FS
+	out   *bufio.Writer
+	first error
+}
+
+// failed reports an error, unless the listing has to end.
+func (l *lister) failed(err error) error {
+	if l.app.ctx.Err() != nil {
+		return l.app.ctx.Err()
+	}
+	if ferr := l.out.Flush(); ferr != nil {
+		return ferr
+	}
+	l.app.complain(err)
+	if l.first == nil {
+		l.first = err
+	}
+	return nil
+}
+
+func (l *lister) err() error {
+	if l.first == nil {
+		return nil
+	}
+	return &codeError{nil, exitCode(l.first)}
+}
+
+func (l *lister) list(p string) error {
+	fi, err := fs.Lstat(l.tree, p)
+	if err != nil {
+		return err
+	}
+	if !fi.IsDir() {
+		return l.print(p, fi)
+	}
+	return l.dir(p, "")
+}
+
+// dir lists a directory. prefix is put before the names.
+func (l *lister) dir(p, prefix string) error {
+	f, err := l.tree.Open(p)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d, ok := f.(fs.ReadDirFile)
+	if !ok {
+		return &fs.PathError{Op: "list", Path: p, Err: fs.ErrInvalid}
+	}
+	for {
+		if err := l.app.ctx.Err(); err != nil {
+			return err
+		}
+		entries, err := d.ReadDir(512)
+		for _, e := range entries {
+			if err := l.entry(path.Join(p, e.Name()), prefix+e.Name(), e); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (l *lister) entry(p, shown string, e fs.DirEntry) error {
+	fi, err := e.Info()
+	if err == nil {
+		err = l.print(shown, fi)
+	}
+	if err == nil && l.cmd.Recursive && e.IsDir() {
+		err = l.dir(p, shown+"/")
+	}
+	if err != nil {
+		return l.failed(err)
+	}
+	return nil
+}
+
+// listed is one line of --json.
+type listed struct {
+	Path  string            `json:"path"`
+	Type  string            `json:"type"` // file, dir, symlink, other
+	Size  int64             `json:"size"`
+	Mode  string            `json:"mode"` // octal permissions
+	MTime time.Time         `json:"mtime"`
+	Attrs map[string]string `json:"attrs,omitempty"` // as the extended attributes user.snapfs.* of the mount
+}
+
+func (l *lister) print(shown string, fi fs.FileInfo) error {
+	if l.cmd.JSON {
+		if err := l.out.Flush(); err != nil {
+			return err
+		}
+		return l.app.printLine(describe(shown, fi))
+	}
+	name := shown
+	if fi.IsDir() {
+		name += "/"
+	}
+	if !l.cmd.Long {
+		_, err := fmt.Fprintln(l.out, name)
+		return err
+	}
+	layer, damage := "-", ""
+	for k, v := range attr.All(fi) {
+		switch k {
+		case "layer":
+			layer = v
+		case "damage":
+			damage = "  [" + v + "]"
+		}
+	}
+	size := "-"
+	if fi.Mode().IsRegular() {
+		size = l.app.size(fi.Size())
+	}
+	_, err := fmt.Fprintf(l.out, "%s %12s  %-20s  %-6s %s%s\n", fi.Mode(), size, when(fi.ModTime()), layer, name, damage)
+	return err
+}
+
+func describe(p string, fi fs.FileInfo) listed {
+	out := listed{Path: p, Size: fi.Size(), Mode: fmt.Sprintf("%04o", fi.Mode().Perm()), MTime: fi.ModTime().UTC()}
+	switch {
+	case fi.IsDir():
+		out.Type, out.Size = "dir", 0
+	case fi.Mode().IsRegular():
+		out.Type = "file"
+	case fi.Mode()&fs.ModeSymlink != 0:
+		out.Type = "symlink"
+	default:
+		out.Type = "other"
+	}
+	for k, v := range attr.All(fi) {
+		if out.Attrs == nil {
+			out.Attrs = map[string]string{}
+		}
+		out.Attrs[k] = v
+	}
+	return out
+}

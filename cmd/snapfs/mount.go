@@ -1,0 +1,205 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/snapfs/snapfs/fs"
+	"github.com/snapfs/snapfs/space"
+)
+
+type mountCmd struct {
+	Snap        string  `arg:"" name:"snap" help:"Path of the full snapshot of a chain, of any tar, or of a Bolt file." predictor:"file"`
+	Dir         string  `arg:"" name:"dir" help:"Empty directory to mount on." predictor:"dir"`
+	Foreground  bool    `short:"f" help:"Stay in the foreground and log to standard error."`
+	Verbose     bool    `short:"v" help:"Say what was mounted, and log more."`
+	At          string  `placeholder:"POINT" help:"Show this point in time at the root, see snapfs points. All points are in .snapfs/points."`
+	AllowOther  bool    `help:"Let other users in, as the permission bits say."`
+	Mkdir       bool    `help:"Make the directory, and remove it after unmounting."`
+	ShowControl bool    `help:"List the directory .snapfs in the root; it is there in any case."`
+	LogFile     string  `placeholder:"FILE" help:"Append the log to a file. Without it a mount in the background logs nothing." type:"path"`
+	Mode        octal   `placeholder:"MODE" help:"Permission bits of all files, octal, such as 0440. Directories get search permission with it."`
+	UID         *uint32 `name:"uid" placeholder:"ID" help:"Owner of all files. Default: you."`
+	GID         *uint32 `name:"gid" placeholder:"ID" help:"Group of all files."`
+}
+
+func (mountCmd) Help() string {
+	return `The command returns when the mount can be used, and a process in the background serves it. Besides the files
+of the snapshot there is a hidden directory .snapfs with all points in time, each tar by itself, and every Bolt
+file as a tree of directories.
+
+Examples:
+  snapfs mount /tmp/snap /mnt/snap
+  snapfs mount --at 0 --mkdir /tmp/snap /mnt/before
+  snapfs mount -f --allow-other /tmp/snap /mnt/snap       as a service
+  ls /mnt/snap /mnt/snap/.snapfs/points
+  snapfs umount /mnt/snap`
+}
+
+// octal is a number in base 8 on the command line.
+type octal uint32
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *octal) UnmarshalText(b []byte) error {
+	n, err := strconv.ParseUint(string(b), 8, 32)
+	if err != nil || n > 0o777 {
+		return fmt.Errorf("%q is no mode such as 0440", b)
+	}
+	*o = octal(n)
+	return nil
+}
+
+func (c *mountCmd) Run(a *App) (err error) {
+	if c.Mkdir {
+		made, merr := mkdir(c.Dir)
+		if merr != nil {
+			return merr
+		}
+		defer func() {
+			if made && (err != nil || c.Foreground) {
+				err = errors.Join(err, rmdir(c.Dir))
+			}
+		}()
+	}
+	if !c.Foreground {
+		return c.background(a)
+	}
+	if err := c.foreground(a); err != nil {
+		return errors.Join(err, tellParent(a, err))
+	}
+	return nil
+}
+
+// mkdir makes the mount point. It is no error if it is there.
+func mkdir(dir string) (made bool, err error) {
+	err = os.Mkdir(dir, 0o755)
+	if errors.Is(err, iofs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &codeError{err, exitMountPoint}
+	}
+	return true, nil
+}
+
+// rmdir removes what mkdir made, unless somebody else has.
+func rmdir(dir string) error {
+	if err := os.Remove(dir); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// foreground serves the mount until it is taken down.
+func (c *mountCmd) foreground(a *App) error {
+	log, closeLog, err := c.logger(a)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+
+	var server atomic.Pointer[fs.Server]
+	started := time.Now()
+	status := func() ([]byte, error) { return c.status(server.Load(), started) }
+	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, ShowControl: c.ShowControl, Status: status})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	source, err := filepath.Abs(c.Snap)
+	if err != nil {
+		return err
+	}
+	opts := fs.Options{
+		Source: source, SourceDirs: []string{filepath.Dir(source)},
+		AllowOther: c.AllowOther, UID: c.UID, GID: c.GID,
+		Totals: t.Totals, Logger: log, Debug: false,
+	}
+	if c.Mode != 0 {
+		opts.FileMode = iofs.FileMode(c.Mode)
+		opts.DirMode = opts.FileMode | opts.FileMode&0o444>>2
+	}
+	// From here on signals are for the mount: the first one unmounts.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	s, err := fs.Mount(c.Dir, t, opts)
+	if err != nil {
+		return err
+	}
+	server.Store(s)
+	log.Info("mounted", "source", source, "dir", s.Dir())
+	if err := tellParent(a, nil); err != nil {
+		return errors.Join(err, s.Detach())
+	}
+	if chain := t.Chain(); chain != nil {
+		for _, w := range chain.Warnings() {
+			log.Warn(w.String(), "code", w.Code, "file", w.File)
+		}
+	}
+	err = s.Run(signals)
+	log.Info("unmounted", "dir", s.Dir())
+	return err
+}
+
+// logger returns the log of a mount: a file, or standard error in the foreground.
+func (c *mountCmd) logger(a *App) (*slog.Logger, func() error, error) {
+	level := slog.LevelWarn
+	if c.Verbose {
+		level = slog.LevelInfo
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if c.LogFile == "" {
+		return slog.New(slog.NewTextHandler(a.Stderr, opts)), func() error { return nil }, nil
+	}
+	f, err := os.OpenFile(c.LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts.Level = min(level, slog.LevelInfo)
+	return slog.New(slog.NewTextHandler(f, opts)), f.Close, nil
+}
+
+// status is the content of status.json.
+func (c *mountCmd) status(s *fs.Server, started time.Time) ([]byte, error) {
+	st := struct {
+		Version    string                `json:"version"`
+		PID        int                   `json:"pid"`
+		Source     string                `json:"source"`
+		Dir        string                `json:"dir"`
+		At         string                `json:"at,omitempty"`
+		Engine     string                `json:"engine"`
+		AllowOther bool                  `json:"allow_other"`
+		Started    time.Time             `json:"started"`
+		Uptime     float64               `json:"uptime_seconds"`
+		Operations map[string]fs.Counter `json:"operations"`
+	}{Version: version(), PID: os.Getpid(), Source: c.Snap, Dir: c.Dir, At: c.At, Engine: "plain", AllowOther: c.AllowOther,
+		Started: started.UTC(), Uptime: time.Since(started).Seconds()}
+	if s != nil {
+		st.Dir, st.Operations = s.Dir(), s.Counters()
+	}
+	b, err := json.MarshalIndent(st, "", "  ")
+	return append(b, '\n'), err
+}
+
+type umountCmd struct {
+	Dir  string `arg:"" name:"dir" help:"Mount point." predictor:"dir"`
+	Lazy bool   `short:"l" help:"Detach now, even if it is in use; what is open stays readable until it is closed."`
+}
+
+func (umountCmd) Help() string {
+	return `Example:
+  snapfs umount /mnt/snap`
+}
+
+func (c *umountCmd) Run(*App) error { return fs.Unmount(c.Dir, c.Lazy) }

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/internal/hint"
+	"github.com/snapfs/snapfs/restore"
+	"github.com/snapfs/snapfs/space"
+)
+
+type restoreCmd struct {
+	Snap      string            `arg:"" name:"snap" help:"Path of a snapshot, or the directory it is mounted on." predictor:"file"`
+	Target    string            `required:"" short:"t" placeholder:"DIR" help:"Directory to restore into; made if it is not there." predictor:"dir"`
+	Include   []string          `short:"i" sep:"none" placeholder:"GLOB" help:"Restore only what matches. Repeatable. ** crosses directories; a pattern without a slash matches any element."`
+	Exclude   []string          `short:"e" sep:"none" placeholder:"GLOB" help:"Leave out what matches. Repeatable; wins over --include."`
+	Overwrite restore.Overwrite `default:"never" placeholder:"WHEN" help:"What to do with files that are already there: never, if-changed, if-newer, always. With never, a file in the way stops the restore before anything is written."`
+	DryRun    bool              `short:"n" help:"Print what would be done, and do nothing."`
+	JSON      bool              `name:"json" help:"A JSON report; with --dry-run one object a line for each path."`
+	Quiet     bool              `short:"q" help:"No progress and no summary."`
+	atFlag
+}
+
+func (restoreCmd) Help() string {
+	return `Each file is written beside its place, synced, and then moved there, so that no half a file ever has a
+final name. Run it again to finish what was interrupted.
+
+Examples:
+  snapfs restore /tmp/snap --target /tmp/out                  the newest point
+  snapfs restore /tmp/snap --at 0 -t /tmp/out -i 'telemetry'  one database, as of the first incremental
+  snapfs restore /mnt/snap --target /tmp/out --dry-run        from a mount; only show the plan`
+}
+
+func (c *restoreCmd) Run(a *App) error {
+	src, done, err := c.source()
+	if err != nil {
+		return err
+	}
+	defer done()
+	bar := a.progress(c.Quiet || c.JSON || c.DryRun)
+	plan, err := restore.NewPlan(a.ctx, c.Target, src, restore.Options{
+		Include: c.Include, Exclude: c.Exclude, Overwrite: c.Overwrite,
+		Progress: bar.update,
+		Filter:   func(p string, _ fs.DirEntry) bool { return p != space.Control },
+	})
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		if err := c.print(a, plan); err != nil {
+			return err
+		}
+		return plan.Err()
+	}
+	report, err := plan.Run(a.ctx)
+	bar.finish()
+	if c.JSON {
+		if jerr := a.printJSON(report); jerr != nil {
+			return jerr
+		}
+		return err
+	}
+	for _, f := range report.Failed {
+		a.complain(errors.New(f.String()))
+	}
+	for _, s := range report.Skipped {
+		fmt.Fprintf(a.Stderr, "snapfs: skipped %s: %s\n", s.Path, s.Reason)
+	}
+	if !c.Quiet && !errors.Is(err, restore.ErrConflict) && !errors.Is(err, restore.ErrSpace) {
+		fmt.Fprintln(a.Stderr, summary(report))
+	}
+	return err
+}
+
+// source opens a snapshot, or a directory that one is mounted on.
+func (c *restoreCmd) source() (src fs.FS, done func(), err error) {
+	st, err := os.Stat(c.Snap)
+	if err != nil || !st.IsDir() {
+		t, err := snapArg{c.Snap}.open(space.Options{At: c.At})
+		if err != nil {
+			return nil, nil, err
+		}
+		return t, func() { t.Close() }, nil
+	}
+	status := filepath.Join(c.Snap, space.Control, "status.json")
+	if _, err := os.Stat(status); err != nil {
+		return nil, nil, isDirError(c.Snap)
+	}
+	dir := c.Snap
+	if c.At != "" && c.At != chain.Latest {
+		if dir, err = mountedPoint(dir, c.At); err != nil {
+			return nil, nil, err
+		}
+	}
+	return os.DirFS(dir), func() {}, nil
+}
+
+// mountedPoint returns the directory of a point within a mount.
+func mountedPoint(dir, at string) (string, error) {
+	points := filepath.Join(dir, space.Control, "points")
+	if !filepath.IsLocal(at) || filepath.Base(at) != at {
+		return "", fmt.Errorf("%q: %w", at, chain.ErrNoPoint)
+	}
+	p := filepath.Join(points, at)
+	if _, err := os.Stat(p); err == nil {
+		return p, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		t, err = time.Parse(chain.TimeName, at)
+	}
+	if err != nil {
+		return "", hint.Wrap(fmt.Errorf("%q: %w", at, chain.ErrNoPoint), "ls %s", points)
+	}
+	// The names sort as the times do. Of equal times the later layer is meant,
+	// whose name has a suffix.
+	times := filepath.Join(dir, space.Control, "times")
+	entries, err := os.ReadDir(times)
+	if err != nil {
+		return "", err
+	}
+	best := ""
+	for _, e := range entries {
+		if len(e.Name()) < len(chain.TimeName) {
+			continue
+		}
+		when, err := time.Parse(chain.TimeName, e.Name()[:len(chain.TimeName)])
+		if err == nil && !when.After(t) {
+			best = e.Name()
+		}
+	}
+	if best == "" {
+		return "", hint.Wrap(fmt.Errorf("%q: %w", at, chain.ErrNoPoint), "ls %s", times)
+	}
+	return filepath.Join(times, best), nil
+}
+
+// print writes the plan.
+func (c *restoreCmd) print(a *App, plan *restore.Plan) error {
+	out := bufio.NewWriter(a.Stdout)
+	for s := range plan.Steps() {
+		if c.JSON {
+			if err := a.printLine(s); err != nil {
+				return err
+			}
+			continue
+		}
+		reason := ""
+		if s.Reason != "" {
+			reason = "  (" + s.Reason + ")"
+		}
+		fmt.Fprintf(out, "%-9s %12s  %s%s\n", s.Action, a.size(s.Size), s.Path, reason)
+	}
+	return out.Flush()
+}
+
+func summary(r restore.Report) string {
+	text := fmt.Sprintf("restored %s, %s to %s", plural(int64(r.Files), "file"), plural(r.Bytes, "byte"), r.Target)
+	if r.Kept > 0 {
+		text += fmt.Sprintf("; %d already there", r.Kept)
+	}
+	if n := len(r.Failed); n > 0 {
+		text += fmt.Sprintf("; %d failed", n)
+	}
+	return text
+}
+
+// progress is a bar on a terminal, and nothing elsewhere.
+type progress struct {
+	bar   *progressbar.ProgressBar
+	phase restore.Phase
+	make  func(max int64, text string) *progressbar.ProgressBar
+}
+
+func (a *App) progress(quiet bool) *progress {
+	p := &progress{}
+	width, tty := a.terminal(a.Stderr)
+	if quiet || !tty {
+		return p
+	}
+	p.make = func(max int64, text string) *progressbar.ProgressBar {
+		return progressbar.NewOptions64(max, progressbar.OptionSetWriter(a.Stderr),
+			progressbar.OptionSetDescription(text), progressbar.OptionShowBytes(true),
+			progressbar.OptionSetWidth(min(width/4, 40)), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(), progressbar.OptionShowCount())
+	}
+	return p
+}
+
+func (p *progress) update(r restore.Progress) {
+	if p.make == nil {
+		return
+	}
+	if p.bar == nil || p.phase != r.Phase {
+		p.finish()
+		p.phase = r.Phase
+		p.bar = p.make(r.TotalBytes, map[restore.Phase]string{restore.PhaseCheck: "checking", restore.PhaseCopy: "restoring"}[r.Phase])
+	}
+	_ = p.bar.Set64(r.Bytes) // a bar that cannot be drawn is no reason to stop
+}
+
+func (p *progress) finish() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+	}
+}
