@@ -2,6 +2,7 @@ package tarindex
 
 import (
 	"archive/tar"
+	"errors"
 	"io"
 	"io/fs"
 	"iter"
@@ -93,7 +94,7 @@ func Build(r io.ReaderAt, size int64, opts Options) (*Index, error) {
 	// Nothing is that long; and no sum of offsets overflows.
 	s := scanner{ix: ix, w: window{r: r, size: min(size, 1<<62)}}
 	err := s.scan()
-	if err != nil && ix.count == 0 && s.blank() {
+	if err != nil && ix.count == 0 && !errors.Is(err, ErrTruncated) {
 		return nil, err
 	}
 	ix.size = s.w.size
@@ -109,8 +110,9 @@ func (ix *Index) Len() int { return ix.count }
 func (ix *Index) Entry(i int) Entry {
 	m := ix.member(i)
 	name := ix.name(i)
+	path, _ := m.path(name)
 	return Entry{
-		Name: name, Path: m.path(name), Mode: ix.mode(i), Size: m.size, ModTime: m.modTime(),
+		Name: name, Path: path, Mode: ix.mode(i), Size: m.size, ModTime: m.modTime(),
 		Type: m.typ, HeaderOffset: m.header, DataOffset: m.dataOffset(),
 	}
 }
@@ -191,13 +193,14 @@ func (m *member) modTime() time.Time { return time.Unix(m.mtime, int64(m.nsec)) 
 
 func (m *member) isDir() bool { return m.typ == tar.TypeDir || m.flags&flagDir != 0 }
 
-// path returns where in the tree a member of that name is.
-func (m *member) path(name string) string {
-	path, _ := cleanPath(name)
+// path returns where in the tree a member of that name is, and whether that
+// says something else than the name.
+func (m *member) path(name string) (path string, escaped bool) {
+	path, escaped = cleanPath(name)
 	if path == "." && !m.isDir() {
-		return "%2E" // the root is a directory, whatever the archive says
+		return "%2E", true // the root is a directory, whatever the archive says
 	}
-	return path
+	return path, escaped
 }
 
 // cleanPath is [names.Path], short for the names that tar itself writes.

@@ -28,7 +28,7 @@ func (ix *Index) resolve(paths []string) {
 			ix.links[next].target = target
 			next++
 		}
-		path := m.path(ix.name(i))
+		path, _ := m.path(ix.name(i))
 		if _, ok := wanted[path]; !ok || m.isDir() || target == noTarget || !inTree(m) {
 			continue
 		}

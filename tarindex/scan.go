@@ -47,7 +47,9 @@ func (s *scanner) scan() error {
 			return s.trailer(pos)
 		}
 		next, err := s.member(pos, (*[blockSize]byte)(b))
-		if err == io.EOF {
+		if err == io.EOF && s.w.size < claimed && !s.ix.end.mark {
+			return s.truncated("", 0)
+		} else if err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err

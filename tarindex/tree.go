@@ -26,8 +26,8 @@ import (
 //	mtime   in the header, RFC 3339
 //	key     the member's name, if its path cannot say it
 func (ix *Index) FileInfo(i int) fs.FileInfo {
-	in := source{ix}.Info(uint32(i))
-	return fileInfo{path.Base(ix.member(i).path(ix.name(i))), in}
+	p, _ := ix.member(i).path(ix.name(i))
+	return fileInfo{path.Base(p), source{ix}.Info(uint32(i))}
 }
 
 type fileInfo struct {
@@ -107,8 +107,8 @@ func (ix *Index) buildTree() (*dirtree.FS, []note) {
 		if !inTree(m) {
 			continue
 		}
-		p := m.path(name)
-		if _, escaped := cleanPath(name); escaped || p == "%2E" {
+		p, escaped := m.path(name)
+		if escaped {
 			notes = append(notes, note{kind: Escaped, member: uint32(i)})
 		}
 		b.Add(p, uint32(i), ix.mode(i))
@@ -174,7 +174,7 @@ func (s sys) Attrs() iter.Seq2[string, string] {
 			return
 		}
 		name := ix.name(i)
-		if _, escaped := cleanPath(name); escaped {
+		if _, escaped := m.path(name); escaped {
 			yield("key", name)
 		}
 	}

@@ -76,7 +76,8 @@ func (ix *Index) warning(n note) Warning {
 	w := Warning{Kind: n.kind, Member: i, Name: name, Offset: ix.member(i).header}
 	switch n.kind {
 	case Escaped:
-		w.Text = fmt.Sprintf("member %q appears as %s", name, ix.member(i).path(name))
+		path, _ := ix.member(i).path(name)
+		w.Text = fmt.Sprintf("member %q appears as %s", name, path)
 	case Shadowed:
 		w.Text = fmt.Sprintf("member %q is hidden by a later one of its name, whose header is at offset %d", name, ix.member(int(n.other)).header)
 	case NoTarget:
