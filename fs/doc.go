@@ -13,21 +13,21 @@
 // [Server.Run] then blocks until the tree is unmounted, by [Unmount], by
 // umount(8), or on a signal.
 //
-// What a tree should offer is written in the package's contract for trees:
-// open regular files implement [io.ReaderAt], open directories implement
-// [io/fs.ReadDirFile] and give the same order each time, and there is a Stat
-// (and Lstat, if there are links) that does not list the parent. Files that
-// only implement Read work, slowly. A directory that implements [io.Seeker]
-// counts in entries; without it, seekdir(3) reads what it skips. FileInfo.Sys may implement the interfaces
-// of the package internal/attr; inode numbers, extended attributes
+// A tree need not offer more than io/fs asks for, but it should: open regular
+// files implement [io.ReaderAt]; open directories implement
+// [io/fs.ReadDirFile] and give the same order each time; Stat (and Lstat, if
+// there are links) does not list the parent. Files that only implement Read
+// work, slowly. A directory that implements [io.Seeker] counts in entries;
+// without it, seekdir(3) reads what it skips. FileInfo.Sys may implement the
+// interfaces of the package internal/attr: inode numbers, extended attributes
 // (user.snapfs.*) and volatile files come from there.
 //
 // # Caching
 //
-// Since the tree does not change, the kernel is told to keep names, attributes,
-// misses, listings and contents for an hour, or for [Options.CacheTime]. A
-// volatile file is read anew at each open, and neither its size nor its bytes
-// are kept.
+// Since the tree does not change, the kernel may keep names, attributes and
+// misses for an hour, or for [Options.CacheTime], and listings and contents as
+// long as it likes. A volatile file is read anew at each open, and neither its
+// size nor its bytes are kept.
 //
 // # Damage
 //

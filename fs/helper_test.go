@@ -29,6 +29,7 @@ var children = map[string]func(args []string) error{
 	"hold":     childHold,
 	"serve":    childServe,
 	"map":      childMap,
+	"bolt":     childBolt,
 }
 
 func TestMain(m *testing.M) {

@@ -112,7 +112,7 @@ func mapped(maps string, m *mountinfo.Info) string {
 	s := bufio.NewScanner(f)
 	for s.Scan() {
 		if fields := strings.Fields(s.Text()); len(fields) >= 6 && fields[3] == dev {
-			return "mapped file " + strings.TrimPrefix(fields[5], m.Mountpoint+"/")
+			return "mapped file " + strings.TrimPrefix(strings.Join(fields[5:], " "), m.Mountpoint+"/")
 		}
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -13,7 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -48,7 +48,8 @@ func childHold(args []string) error {
 // started is a child that runs beside the test.
 type started struct {
 	*exec.Cmd
-	in io.WriteCloser
+	in  io.WriteCloser
+	out *bufio.Reader
 }
 
 // start runs a child until it has printed a line.
@@ -66,12 +67,24 @@ func start(t testing.TB, cmd *exec.Cmd) *started {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &started{cmd, in}
+	s := &started{cmd, in, bufio.NewReader(out)}
 	t.Cleanup(s.stop)
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("child %v: %q, %v", cmd.Args, line, err)
-	}
+	s.waitFor(t, "")
 	return s
+}
+
+// waitFor reads what the child prints up to a line with the text.
+func (s *started) waitFor(t testing.TB, text string) {
+	t.Helper()
+	for {
+		line, err := s.out.ReadString('\n')
+		if err != nil {
+			t.Fatalf("child %v ended without %q: %q, %v", s.Args, text, line, err)
+		}
+		if strings.Contains(line, text) {
+			return
+		}
+	}
 }
 
 // stop lets the child end. It may be called again.
@@ -234,7 +247,11 @@ func TestRun(t *testing.T) {
 
 // childServe mounts a tree on args[0] and serves it until a signal comes.
 func childServe(args []string) error {
-	s, err := Mount(args[0], sampleTree(), Options{Source: "child", AllowOther: len(args) > 1 && args[1] == "allow_other"})
+	s, err := Mount(args[0], sampleTree(), Options{
+		Source:     "child",
+		AllowOther: len(args) > 1 && args[1] == "allow_other",
+		Logger:     slog.New(slog.NewTextHandler(os.Stdout, nil)),
+	})
 	if err != nil {
 		return fmt.Errorf("%w\nhint: %s", err, hint.Of(err))
 	}
@@ -310,26 +327,8 @@ func TestUser(t *testing.T) {
 	if fi, err := os.Stat(devFuse); err != nil || fi.Mode().Perm()&0006 != 0006 {
 		missing(t, "%s is not open to all users: chmod 666 %s", devFuse, devFuse)
 	}
-	// The test binary and t.TempDir are in folders of root.
-	base, err := os.MkdirTemp("", "snapfs-user")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(base); err != nil {
-			t.Error(err)
-		}
-	})
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	copied := filepath.Join(base, "fs.test")
-	if out, err := exec.Command("cp", exe, copied).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	dir := filepath.Join(base, "mnt")
-	if err := errors.Join(os.Chmod(base, 0755), os.Mkdir(dir, 0755)); err != nil {
+	copied, dir := copyBinary(t)
+	if err := os.Chmod(dir, 0755); err != nil {
 		t.Fatal(err)
 	}
 	asNobody := func(args ...string) *exec.Cmd {
@@ -379,29 +378,50 @@ func TestUser(t *testing.T) {
 	hold := asNobody(copied, "cwd", dir+"/db")
 	hold.Env = append(os.Environ(), childEnv+"=hold")
 	held := start(t, hold)
-	for _, step := range []struct {
-		signals int
-		mounted bool
-	}{{1, true}, {1, false}} {
+	for _, want := range []string{fmt.Sprintf("pid %d", held.Process.Pid), "detached"} {
 		if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		if !step.mounted {
-			for m != nil { // until the child has dealt with the signal
-				if m, err = findMount(dir); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(time.Millisecond)
-			}
-			break
-		}
-		time.Sleep(time.Second) // signals come one by one, and trying takes a while
-		if m, err := findMount(dir); err != nil || m == nil {
-			t.Fatalf("unmounted while in use: %v", err)
-		}
+		server.waitFor(t, want)
+	}
+	if m, err := findMount(dir); m != nil || err != nil {
+		t.Errorf("still mounted: %v, %v", m, err)
 	}
 	held.stop()
 	if err := server.Wait(); err != nil {
 		t.Errorf("server: %v", err)
+	}
+}
+
+// TestAllowOther looks at a mount of root as another user.
+func TestAllowOther(t *testing.T) {
+	wantFUSE(t)
+	if os.Geteuid() != 0 {
+		t.Skip("ordinary users may not")
+	}
+	for _, allow := range []bool{false, true} {
+		_, dir := copyBinary(t)
+		tree := sampleTree()
+		tree["private"] = &fstest.MapFile{Data: []byte("x"), Mode: 0600}
+		s, err := Mount(dir, tree, Options{AllowOther: allow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cat := func(name string) bool {
+			cmd := exec.Command("cat", filepath.Join(dir, name))
+			cmd.Dir = "/"
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			return cmd.Run() == nil
+		}
+		if got := cat("manifest"); got != allow {
+			t.Errorf("allow_other=%v: a file for all can be read: %v", allow, got)
+		}
+		if cat("private") {
+			t.Errorf("allow_other=%v: a private file can be read", allow)
+		}
+		if err := s.Unmount(); err != nil {
+			t.Fatal(err)
+		}
+		s.Wait()
 	}
 }

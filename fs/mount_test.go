@@ -3,10 +3,13 @@ package fs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	iofs "io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -214,27 +217,36 @@ func TestMountReadOnly(t *testing.T) {
 	} {
 		wantErrno(t, what, err, unix.EROFS)
 	}
-	if n := s.Counters()["write"].Count; n != 0 {
-		t.Logf("the kernel let %d through", n)
-	}
 	compareTrees(t, s.Dir(), tree)
+
+	if n := s.Counters()["write"].Count; n != 0 {
+		t.Errorf("the kernel let %d through", n)
+	}
 
 	// Behind the option "ro" stands the guard. Only root can take the option
 	// away.
-	if os.Geteuid() == 0 {
-		if err := unix.Mount("", s.Dir(), "", unix.MS_REMOUNT|unix.MS_BIND, ""); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Mount("", s.Dir(), "", unix.MS_REMOUNT, ""); err != nil {
-			t.Logf("remount rw: %v", err)
-		}
-		wantErrno(t, "mkdir after remount", unix.Mkdir(at("new"), 0755), unix.EROFS)
-		wantErrno(t, "chmod after remount", unix.Chmod(file, 0600), unix.EROFS)
-		wantErrno(t, "open after remount", open(file, unix.O_RDWR), unix.EROFS)
-		wantErrno(t, "setxattr after remount", unix.Setxattr(file, "user.x", []byte("y"), 0), unix.EROFS)
-		compareTrees(t, s.Dir(), tree)
-		t.Logf("the guard refused %d", s.Counters()["write"].Count)
+	if os.Geteuid() != 0 {
+		return
 	}
+	if err := errors.Join(
+		unix.Mount("", s.Dir(), "", unix.MS_REMOUNT|unix.MS_BIND, ""),
+		unix.Mount("", s.Dir(), "", unix.MS_REMOUNT, ""),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"mkdir":    unix.Mkdir(at("new"), 0755),
+		"unlink":   unix.Unlink(file),
+		"chmod":    unix.Chmod(file, 0600),
+		"setxattr": unix.Setxattr(file, "user.x", []byte("y"), 0),
+		"open":     open(file, unix.O_RDWR),
+	} {
+		wantErrno(t, what+" after remounting", err, unix.EROFS)
+	}
+	if c := s.Counters(); c["write"].Count != 4 || c["open"].Errors != 1 {
+		t.Errorf("refused %+v, want 4, and %+v, want 1", c["write"], c["open"])
+	}
+	compareTrees(t, s.Dir(), tree)
 }
 
 // TestReadCalls makes the calls that a read-only file system answers as well.
@@ -363,10 +375,69 @@ func TestMountErrors(t *testing.T) {
 	if _, err := Mount(t.TempDir(), aFile, Options{}); !errors.Is(err, syscall.ENOTDIR) || errors.Is(err, ErrMountPoint) {
 		t.Errorf("root is a file: %v", err)
 	}
+	dir := t.TempDir()
+	if _, err := Mount(dir, fstest.MapFS{}, Options{SourceDirs: []string{filepath.Dir(dir)}}); !errors.Is(err, ErrMountPoint) {
+		t.Errorf("inside the source: %v", err)
+	}
 	missing := filepath.Join(t.TempDir(), "missing")
 	_, err := Mount(missing, fstest.MapFS{}, Options{})
 	if !errors.Is(err, ErrMountPoint) || !errors.Is(err, iofs.ErrNotExist) || hint.Of(err) != "mkdir "+missing {
 		t.Errorf("no directory: %v, hint %q", err, hint.Of(err))
+	}
+}
+
+// TestHidden reaches a directory that the listing of its parent leaves out.
+func TestHidden(t *testing.T) {
+	m := fstest.MapFS{"shown": mapFile("x"), ".snapfs/chain.json": mapFile("{}")}
+	tree := hooks{FS: m, open: map[string]func() (iofs.File, error){
+		".": func() (iofs.File, error) {
+			e, err := m.Stat("shown")
+			return &badDir{lists: [][]iofs.DirEntry{{iofs.FileInfoToDirEntry(e)}}}, err
+		},
+	}}
+	s := testMount(t, tree, Options{})
+	for range 2 {
+		if list, err := os.ReadDir(s.Dir()); err != nil || len(list) != 1 {
+			t.Errorf("root: %v, %v", list, err)
+		}
+		if list, err := os.ReadDir(filepath.Join(s.Dir(), ".snapfs")); err != nil || len(list) != 1 {
+			t.Errorf(".snapfs: %v, %v", list, err)
+		}
+		if data, err := os.ReadFile(filepath.Join(s.Dir(), ".snapfs/chain.json")); err != nil || string(data) != "{}" {
+			t.Errorf("chain.json: %q, %v", data, err)
+		}
+		if _, err := os.Stat(filepath.Join(s.Dir(), ".snap")); !errors.Is(err, iofs.ErrNotExist) {
+			t.Errorf("a miss: %v", err)
+		}
+	}
+	if n := s.Counters()["lookup"].Count; n > 4 {
+		t.Errorf("%d lookups, though misses are kept", n)
+	}
+}
+
+func TestDebug(t *testing.T) {
+	var log logBuffer
+	debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := testMount(t, sampleTree(), Options{Debug: true, Logger: debug})
+	if _, err := os.Stat(filepath.Join(s.Dir(), "manifest")); err != nil {
+		t.Fatal(err)
+	}
+	if got := log.String(); !strings.Contains(got, "LOOKUP") || strings.Contains(got, "level=WARN") {
+		t.Errorf("log: %s", got)
+	}
+}
+
+func TestReadAhead(t *testing.T) {
+	s := testMount(t, sampleTree(), Options{})
+	if os.Geteuid() != 0 {
+		t.Skip("only root may say how far")
+	}
+	got, err := os.ReadFile(fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(s.dev), unix.Minor(s.dev)))
+	if err != nil {
+		t.Skip(err)
+	}
+	if strings.TrimSpace(string(got)) != strconv.Itoa(readAheadKB) {
+		t.Errorf("%s KiB", got)
 	}
 }
 

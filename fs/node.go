@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	iofs "io/fs"
+	"strings"
 	"syscall"
 	"time"
 
@@ -83,8 +84,8 @@ func (m *mount) cacheTime(fi iofs.FileInfo) time.Duration {
 
 func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	p := join(n.path, name)
-	if !iofs.ValidPath(p) {
-		return nil, syscall.ENOENT // not UTF-8: no tree has such a name
+	if !iofs.ValidPath(p) || strings.Contains(name, "/") {
+		return nil, syscall.ENOENT // such as one that is not UTF-8: no tree has that
 	}
 	fi, err := iofs.Lstat(n.m.tree, p)
 	if err != nil {

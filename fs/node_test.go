@@ -352,3 +352,27 @@ func TestOpenFlags(t *testing.T) {
 		t.Errorf("counted %v, want %v", names, want)
 	}
 }
+
+// FuzzLookup asks for any name. It is there if the tree has it.
+func FuzzLookup(f *testing.F) {
+	tree := fstest.MapFS{"a": mapFile(""), "%2E%2E": mapFile(""), "ü b": mapFile(""), "d/x": mapFile("")}
+	for name := range tree {
+		f.Add(name)
+	}
+	for _, name := range []string{"", ".", "..", "/", "d", "d/", "d/x", "a\x00", "\xff", strings.Repeat("n", 300)} {
+		f.Add(name)
+	}
+	g := testNodes(tree, Options{})
+	f.Fuzz(func(t *testing.T, name string) {
+		if name == "." || name == ".." {
+			return // go-fuse answers these itself
+		}
+		var out fuse.EntryOut
+		st := g.Lookup(nil, &fuse.InHeader{NodeId: 1}, name, &out)
+		_, isFile := tree[name]
+		found := isFile && name != "d/x" || name == "d"
+		if st != fuse.OK || (out.NodeId != 0) != found {
+			t.Errorf("%q: %v, node %d, want found=%v", name, st, out.NodeId, found)
+		}
+	})
+}

@@ -1,12 +1,16 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // TestTools runs the programs that people use on files, over a mount and over a
@@ -84,5 +88,46 @@ func TestTools(t *testing.T) {
 	}
 	if out := run(t, "stat", "-c", "%h %u %g %a", filepath.Join(s.Dir(), "db")); out != fmt.Sprintf("1 %d %d 555\n", os.Getuid(), os.Getgid()) {
 		t.Error(out)
+	}
+}
+
+// childBolt opens the Bolt file args[0] as the bbolt command does, with a lock
+// and a shared mapping, and checks it.
+func childBolt(args []string) error {
+	db, err := bbolt.Open(args[0], 0600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		var errs []error
+		for err := range tx.Check() {
+			errs = append(errs, err)
+		}
+		fmt.Print(tx.Bucket([]byte("series")).Stats().KeyN)
+		return errors.Join(errs...)
+	})
+	return errors.Join(err, db.Close())
+}
+
+func TestBolt(t *testing.T) {
+	disk := t.TempDir()
+	db, err := bbolt.Open(filepath.Join(disk, "1"), 0600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("series"))
+		for i := range 10_000 {
+			err = errors.Join(err, b.Put(fmt.Appendf(nil, "key%07d", i), []byte("value")))
+		}
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := testMount(t, os.DirFS(disk), Options{})
+	out, err := child(t, "bolt", filepath.Join(s.Dir(), "1")).CombinedOutput()
+	if err != nil || string(out) != "10000" {
+		t.Errorf("%v: %s", err, out)
 	}
 }
