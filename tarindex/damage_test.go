@@ -275,3 +275,87 @@ func TestGrown(t *testing.T) {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
 }
+
+// TestChanged overwrites an archive after it was indexed: nothing may panic,
+// or read what is no longer there without a word.
+func TestChanged(t *testing.T) {
+	sound := write(t, memb{name: "a", data: "1"}, memb{name: "s", typ: tar.TypeSymlink, data: "a"}, memb{name: "h", typ: tar.TypeLink, data: "a"}, memb{name: "ä", data: "2"})
+	archives := [][]byte{sound, goTestdata(t, "sparse-formats.tar")["sparse-formats.tar"]}
+	for kind, table := range []string{string(base256(0)) + string(base256(5)), "0,5", "1\n0\n5\n", "0,5"} {
+		archives = append(archives, sparseArchive(uint8(kind), 1<<20, table, "hello", 5))
+	}
+	for _, archive := range archives {
+		for _, change := range []func([]byte){
+			func(b []byte) { clear(b) },
+			func(b []byte) {
+				for i := range b {
+					b[i] = 'x'
+				}
+			},
+			func(b []byte) { copy(b, b[blockSize:]) },
+			func(b []byte) { // sizes, with sums that are right
+				for off := 0; off < len(b); off += blockSize {
+					copy(b[off+offSize:], "77777777777\x00")
+					resum(b[off:])
+				}
+			},
+			func(b []byte) { // types
+				for off := 0; off < len(b); off += blockSize {
+					b[off+offType] = 'x'
+					resum(b[off:])
+				}
+			},
+			func(b []byte) { // maps
+				for i, c := range b {
+					if c >= '1' && c <= '9' && i%blockSize > 257 {
+						b[i] = '9'
+					}
+				}
+			},
+		} {
+			data := bytes.Clone(archive)
+			ix := index(t, data)
+			change(data)
+			for i, e := range ix.All() {
+				_, err := ix.Header(i)
+				if data[e.HeaderOffset+offLink] == 'x' && err == nil {
+					t.Errorf("header of %q read from garbage", e.Name)
+				}
+				if _, err := ix.Link(i); err != nil {
+					asError(t, err)
+				}
+				r, err := ix.Content(i)
+				if err != nil {
+					asError(t, err)
+					continue
+				}
+				p := make([]byte, 1000)
+				for _, off := range []int64{0, 1, 500, e.Size - 1} {
+					if _, err := r.ReadAt(p, max(0, off)); err != nil && err != io.EOF {
+						asError(t, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	for _, tt := range []struct {
+		data []byte
+		want string
+	}{
+		{nil, "index tar: offset 0: not a tar header: the file is empty"},
+		{[]byte("text"), "index tar: offset 0: not a tar header"},
+		{[]byte("\x1f\x8b\x08"), "index tar: offset 0: archive is compressed by gzip"},
+		{blocks(header("a/b", '0', 9000, nil), "x"), `index tar: member "a/b": offset 1024: archive is cut off, 8488 bytes are missing`},
+		{append(header("a", '0', 0, nil), 'x'), "index tar: offset 513: archive is cut off, 511 bytes are missing"},
+		{blocks(header("a", '0', 0, nil), "garbage"), "index tar: offset 512: not a tar header"},
+		{blocks(header("a", '0', 0, nil), header("L", 'L', 2<<20, nil), make([]byte, 2<<20)), "index tar: offset 512: not a tar header: archive/tar: header field too long"},
+	} {
+		_, err := Build(bytes.NewReader(tt.data), int64(len(tt.data)), Options{})
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("error %q, want %q", err, tt.want)
+		}
+	}
+}

@@ -49,7 +49,7 @@ func (w *window) fill(pos int64) {
 	case w.want == 0:
 		w.want = firstWindow
 	case pos-w.off <= w.blocks*dense:
-		w.want = min(2*w.want, maxWindow)
+		w.want = min(4*w.want, maxWindow)
 	default:
 		w.want = max(w.want/4, minWindow)
 	}
