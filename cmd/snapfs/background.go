@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
@@ -24,7 +25,18 @@ type ready struct {
 	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
 	Code  int    `json:"code"`
+	// Unavailable says that the error is fs.ErrUnavailable.
+	Unavailable bool `json:"unavailable,omitempty"`
 }
+
+// remote is an error of the child.
+type remote struct {
+	text        string
+	unavailable bool
+}
+
+func (r *remote) Error() string        { return r.text }
+func (r *remote) Is(target error) bool { return r.unavailable && target == fs.ErrUnavailable }
 
 // background starts the mount in a process of its own, and returns when it can
 // be used or has failed.
@@ -118,7 +130,7 @@ func wait(r io.Reader) error {
 	if m.Error == "" {
 		return nil
 	}
-	err = errors.New(m.Error)
+	err = &remote{m.Error, m.Unavailable}
 	if m.Hint != "" {
 		err = hint.Wrap(err, "%s", m.Hint)
 	}
@@ -139,7 +151,7 @@ func tellParent(a *App, err error) error {
 	}
 	m := ready{}
 	if err != nil {
-		m = ready{Error: err.Error(), Hint: hint.Of(err), Code: exitCode(err)}
+		m = ready{Error: err.Error(), Hint: hint.Of(err), Code: exitCode(err), Unavailable: errors.Is(err, fs.ErrUnavailable)}
 	}
 	werr := json.NewEncoder(w).Encode(m)
 	return errors.Join(werr, w.Close())

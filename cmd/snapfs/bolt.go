@@ -47,50 +47,41 @@ type formatFlag struct {
 	Format string `short:"f" default:"auto" enum:"auto,ascii,hex,bytes" placeholder:"FORMAT" help:"How to print: auto (text if printable, else hex), ascii (quoted), hex, bytes."`
 }
 
-// bucket opens the bucket that the arguments name. more is the number of
+// bucket finds the bucket that the arguments name. more is the number of
 // arguments at the end that are no buckets; they are returned decoded.
-func (c *boltArgs) bucket(more int) (t *space.Tree, b *boltview.Bucket, rest [][]byte, err error) {
-	t, err = c.open(space.Options{At: c.At})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			t.Close()
-		}
-	}()
+func (c *boltArgs) bucket(t *space.Tree, more int) (b *boltview.Bucket, rest [][]byte, err error) {
 	args, file := c.Path, "."
 	if t.Chain() != nil {
 		if len(args) == 0 {
-			return nil, nil, nil, &codeError{hint.Wrap(errors.New("which Bolt file?"), "snapfs ls -R %s .snapfs/bolt lists them", c.Snap), exitUsage}
+			return nil, nil, &codeError{hint.Wrap(errors.New("which Bolt file?"), "snapfs ls -R %s .snapfs/bolt lists them", c.Snap), exitUsage}
 		}
 		if file, err = clean(args[0]); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		args = args[1:]
 	}
 	if len(args) < more {
-		return nil, nil, nil, &codeError{hint.Wrap(errors.New("which key?"), "snapfs bolt keys lists them"), exitUsage}
+		return nil, nil, &codeError{hint.Wrap(errors.New("which key?"), "snapfs bolt keys lists them"), exitUsage}
 	}
 	db, err := t.Bolt(file)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	b = db.Root()
 	for i, arg := range args {
 		key, err := c.parse(arg)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		if i >= len(args)-more {
 			rest = append(rest, key)
 			continue
 		}
 		if b, err = b.Bucket(key); err != nil {
-			return nil, nil, nil, fmt.Errorf("%s: bucket %q: %w", path.Join(c.Snap, file), arg, err)
+			return nil, nil, fmt.Errorf("%s: bucket %q: %w", path.Join(c.Snap, file), arg, err)
 		}
 	}
-	return t, b, rest, nil
+	return b, rest, nil
 }
 
 // parse turns an argument into a key.
@@ -148,11 +139,15 @@ func (c *boltKeysCmd) Run(a *App) error {
 
 // list prints the keys of a bucket that want accepts.
 func (c *boltArgs) list(a *App, f formatFlag, want func(boltview.Item) bool) error {
-	t, b, _, err := c.bucket(0)
+	t, err := c.open(space.Options{At: c.At})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
+	b, _, err := c.bucket(t, 0)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriter(a.Stdout)
 	for it, err := range b.All() {
 		if err == nil {
@@ -177,11 +172,15 @@ type boltGetCmd struct {
 }
 
 func (c *boltGetCmd) Run(a *App) error {
-	t, b, rest, err := c.bucket(1)
+	t, err := c.open(space.Options{At: c.At})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
+	b, rest, err := c.bucket(t, 1)
+	if err != nil {
+		return err
+	}
 	it, err := b.Item(rest[0])
 	if err == nil && it.IsBucket() {
 		err = hint.Wrap(boltview.ErrIsBucket, "snapfs bolt keys lists what is in it")

@@ -59,18 +59,7 @@ func (o *octal) UnmarshalText(b []byte) error {
 	return nil
 }
 
-func (c *mountCmd) Run(a *App) (err error) {
-	if c.Mkdir {
-		made, merr := mkdir(c.Dir)
-		if merr != nil {
-			return merr
-		}
-		defer func() {
-			if made && (err != nil || c.Foreground) {
-				err = errors.Join(err, rmdir(c.Dir))
-			}
-		}()
-	}
+func (c *mountCmd) Run(a *App) error {
 	if !c.Foreground {
 		return c.background(a)
 	}
@@ -101,7 +90,16 @@ func rmdir(dir string) error {
 }
 
 // foreground serves the mount until it is taken down.
-func (c *mountCmd) foreground(a *App) error {
+func (c *mountCmd) foreground(a *App) (err error) {
+	if c.Mkdir {
+		made, mkdirErr := mkdir(c.Dir)
+		if mkdirErr != nil {
+			return mkdirErr
+		}
+		if made {
+			defer func() { err = errors.Join(err, rmdir(c.Dir)) }()
+		}
+	}
 	log, closeLog, err := c.logger(a)
 	if err != nil {
 		return err

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/snapfs/snapfs/internal/sample"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"snapfs": main})
+}
+
+// TestScripts runs the program as a user does. Each script reads like a
+// manual.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Condition: func(cond string) (bool, error) {
+			if cond == "fuse" {
+				return haveFUSE(t), nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"sample":    writeSample,
+			"exits":     exits,
+			"truncate":  truncate,
+			"unchanged": unchanged,
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, "TMPDIR="+env.WorkDir+"/.tmp", "SNAPFS_TEST_FUSE="+os.Getenv("SNAPFS_TEST_FUSE"))
+			return nil
+		},
+	})
+}
+
+// haveFUSE reports whether scripts can mount. With SNAPFS_TEST_FUSE=require they
+// must be able to, with off they shall not try.
+func haveFUSE(t *testing.T) bool {
+	mode := os.Getenv("SNAPFS_TEST_FUSE")
+	if mode == "off" {
+		return false
+	}
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+		if os.Geteuid() == 0 {
+			return true
+		}
+		if _, err = exec.LookPath("fusermount3"); err == nil {
+			return true
+		}
+	}
+	if mode == "require" {
+		t.Fatalf("cannot mount: %v", err)
+	}
+	t.Logf("scripts that mount are skipped: %v", err)
+	return false
+}
+
+// writeSample is "sample DIR": the sample chain of the demo as DIR/snap, ….
+func writeSample(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sample dir")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	_, err := sample.Chain(dir)
+	ts.Check(err)
+}
+
+// exits is "exits CODE program args…".
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code program args...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var e *exec.ExitError
+		if !errors.As(err, &e) {
+			ts.Fatalf("%v", err)
+		}
+		got = e.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// truncate is "truncate FILE SIZE".
+func truncate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: truncate file size")
+	}
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
+}
+
+// unchanged is "unchanged DIR": the first call takes a hash of all files in DIR
+// and their times, later ones compare with it.
+func unchanged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: unchanged dir")
+	}
+	h := sha256.New()
+	dir := ts.MkAbs(args[0])
+	ts.Check(filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s %v %d %v\n", p, fi.Mode(), fi.Size(), fi.ModTime())
+		if d.Type().IsRegular() {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			h.Write(b)
+		}
+		return nil
+	}))
+	sum := fmt.Sprintf("%x", h.Sum(nil))
+	name := "HASH_" + filepath.Base(dir)
+	if old := ts.Getenv(name); old == "" {
+		ts.Setenv(name, sum)
+	} else if old != sum {
+		ts.Fatalf("%s was changed", args[0])
+	}
+}
