@@ -164,7 +164,7 @@ func mapFile(content string) *fstest.MapFile {
 }
 
 // bigSize is the size of db/default/1 in sampleTree, no multiple of the page.
-const bigSize = 150_005
+const bigSize = 70_005
 
 // sampleTree has a file of each kind that tools stumble over.
 func sampleTree() fstest.MapFS {
