@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,7 +41,7 @@ type Options struct {
 type Chain struct {
 	path     string
 	layers   []*Layer
-	views    []func() *View // one for each layer, made when asked for
+	views    []slot // one for each layer
 	warnings []Warning      // of the whole and of its layers, but not of single members
 	all      func() []Warning
 	dialect  Dialect
@@ -81,10 +82,30 @@ func Open(path string, opts Options) (*Chain, error) {
 		return nil, err
 	}
 	c.all = sync.OnceValue(c.allWarnings)
-	for i := range c.layers {
-		c.views = append(c.views, sync.OnceValue(func() *View { return newView(c, i, c.fold(i)) }))
-	}
+	c.views = make([]slot, len(c.layers))
 	return c, nil
+}
+
+// slot is where the view of a layer is kept once it was asked for.
+type slot struct {
+	once sync.Once
+	view atomic.Pointer[View]
+}
+
+// viewOf returns the view after a layer.
+func (c *Chain) viewOf(layer int) *View {
+	s := &c.views[layer]
+	s.once.Do(func() {
+		base, from := c.layers[0].records, 1
+		for i := layer - 1; i > 0; i-- {
+			if v := c.views[i].view.Load(); v != nil {
+				base, from = v.records, i+1
+				break
+			}
+		}
+		s.view.Store(newView(c, layer, c.fold(base, c.layers[min(from, layer+1):layer+1])))
+	})
+	return s.view.Load()
 }
 
 // check looks at the layers side by side.

@@ -91,10 +91,15 @@ type jsonFile struct {
 // those of r.
 func ReadManifest(r io.Reader) (Manifest, error) {
 	var m Manifest
-	b, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
-	if err != nil {
+	var buf bytes.Buffer
+	if s, ok := r.(interface{ Size() int64 }); ok {
+		// What a header says of the size may be a lie, so it is only a start.
+		buf.Grow(int(min(s.Size(), 16<<20)) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(io.LimitReader(r, maxManifest+1)); err != nil {
 		return m, err
 	}
+	b := buf.Bytes()
 	if len(b) > maxManifest {
 		return m, fmt.Errorf("%w: more than %d bytes", ErrManifest, maxManifest)
 	}

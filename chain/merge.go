@@ -15,18 +15,18 @@ type record struct {
 
 func byPath(r record, path string) int { return strings.Compare(r.path, path) }
 
-// fold returns the winners among the layers up to n, sorted by path.
+// fold returns the winners among base and the layers that follow it, sorted by
+// path. base is not changed.
 //
 // Most layers add little to a large base, so the base is copied once and
 // changed in place, and what is new is kept apart until the end.
-func (c *Chain) fold(n int) []record {
-	state := c.layers[0].records
-	if n == 0 {
-		return state
+func (c *Chain) fold(base []record, layers []*Layer) []record {
+	if len(layers) == 0 {
+		return base
 	}
-	state = slices.Clone(state)
+	state := slices.Clone(base)
 	var extra []record
-	for _, l := range c.layers[1 : n+1] {
+	for _, l := range layers {
 		var added []record
 		i, j := 0, 0
 		for _, r := range l.records {

@@ -20,11 +20,11 @@ const TimeName = "2006-01-02T150405Z"
 // [ErrNoPoint].
 func (c *Chain) At(point string) (*View, error) {
 	if point == "" || point == Latest {
-		return c.views[len(c.views)-1](), nil
+		return c.viewOf(len(c.layers) - 1), nil
 	}
 	for i, l := range c.layers {
 		if l.Name == point {
-			return c.views[i](), nil
+			return c.viewOf(i), nil
 		}
 	}
 	t, err := time.Parse(time.RFC3339Nano, point)
@@ -53,7 +53,7 @@ func (c *Chain) At(point string) (*View, error) {
 		}
 		return nil, hint.Wrap(fmt.Errorf("%q: %w", point, ErrNoPoint), "the earliest backup is of %s", formatTime(earliest))
 	}
-	return c.views[best](), nil
+	return c.viewOf(best), nil
 }
 
 // names lists the names of points for a message.
