@@ -102,14 +102,11 @@ func (b *Builder) Build(src Source) *FS {
 	return t
 }
 
-// order sorts paths as a walk meets them: element by element, a file before a
-// directory of its name and that before what it holds.
+// order sorts paths as a walk meets them, element by element, so that what a
+// directory holds comes right after it. Of one path, the first added is first.
 func order(a, b entry) int {
 	if a.path != b.path {
 		return comparePaths(a.path, b.path)
-	}
-	if c := cmp.Compare(min(a.kind, kindFile), min(b.kind, kindFile)); c != 0 {
-		return -c
 	}
 	return cmp.Compare(a.seq, b.seq)
 }
