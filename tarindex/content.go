@@ -11,9 +11,9 @@ import (
 // off, reads fail with an [*Error] that wraps [ErrTruncated]. If the content
 // is one run of bytes in a file, it has a method Extent.
 //
-// A member that has no content, such as a device, is [ErrNoContent]. So is a
-// directory, but for its type. A sparse member whose map and data contradict
-// each other is [ErrFormat].
+// A member that has no content, such as a device or a directory, is
+// [ErrNoContent]. A sparse member whose map and data contradict each other is
+// [ErrFormat].
 func (ix *Index) Content(i int) (io.ReaderAt, error) {
 	j, ok := ix.target(i)
 	m := ix.member(j)

@@ -24,7 +24,8 @@ var (
 	ErrCompressed = errors.New("archive is compressed")
 
 	// ErrNoContent is returned when content is asked of a member that has
-	// none: a device, or a hard link to a member that does not exist.
+	// none: a directory, a symbolic link, a device, or a hard link to a member
+	// that does not exist.
 	ErrNoContent = errors.New("member has no content")
 )
 
