@@ -41,8 +41,8 @@ type Options struct {
 type Chain struct {
 	path     string
 	layers   []*Layer
-	views    []slot // one for each layer
-	warnings []Warning      // of the whole and of its layers, but not of single members
+	views    []slot    // one for each layer
+	warnings []Warning // of the whole and of its layers, but not of single members
 	all      func() []Warning
 	dialect  Dialect
 }
