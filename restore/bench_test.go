@@ -89,7 +89,7 @@ func benchmark(b *testing.B, files, size int) {
 	}
 	run("plain", func(dst string) error { return plainCopy(dst, src, false) })
 	run("plain+fsync", func(dst string) error { return plainCopy(dst, src, true) })
-	for _, w := range []int{1, 2, 4, 8, 16} {
+	for _, w := range []int{1, 2, defaultWorkers, 16} {
 		for _, noSync := range []bool{true, false} {
 			name := fmt.Sprintf("restore/workers=%d", w)
 			if !noSync {

@@ -102,7 +102,7 @@ func TestActions(t *testing.T) {
 				}
 				src := fstest.MapFS{"p": tt.src}
 				before := dump(t, dst)
-				plan, err := NewPlan(t.Context(), dst, src, Options{Overwrite: o})
+				plan, err := NewPlan(t.Context(), dst, src, Options{Overwrite: o, noSync: true})
 				if err != nil {
 					t.Fatal(err)
 				}
