@@ -173,38 +173,44 @@ func summary(r restore.Report) string {
 	return text
 }
 
-// progress is a bar on a terminal, and nothing elsewhere.
+// progress is a bar on a terminal, and a line now and then elsewhere.
 type progress struct {
+	app   *App
+	width int // of the terminal; 0 if there is none
+	quiet bool
 	bar   *progressbar.ProgressBar
 	phase restore.Phase
-	make  func(max int64, text string) *progressbar.ProgressBar
+	last  time.Time // of the last line
 }
 
+// lineEvery is how long it takes until a line says that there is progress.
+const lineEvery = 10 * time.Second
+
 func (a *App) progress(quiet bool) *progress {
-	p := &progress{}
-	width, tty := a.terminal(a.Stderr)
-	if quiet || !tty {
-		return p
-	}
-	p.make = func(max int64, text string) *progressbar.ProgressBar {
-		return progressbar.NewOptions64(max, progressbar.OptionSetWriter(a.Stderr),
-			progressbar.OptionSetDescription(text), progressbar.OptionShowBytes(true),
-			progressbar.OptionSetWidth(min(width/4, 40)), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(), progressbar.OptionShowCount())
-	}
-	return p
+	width, _ := a.terminal(a.Stderr)
+	return &progress{app: a, width: width, quiet: quiet, last: time.Now()}
 }
 
 func (p *progress) update(r restore.Progress) {
-	if p.make == nil {
-		return
+	text := map[restore.Phase]string{restore.PhaseCheck: "checking", restore.PhaseCopy: "restoring"}[r.Phase]
+	switch {
+	case p.quiet:
+	case p.width == 0:
+		if time.Since(p.last) >= lineEvery {
+			p.last = time.Now()
+			fmt.Fprintf(p.app.Stderr, "%s: %d of %s, %d of %s\n", text, r.Files, plural(int64(r.TotalFiles), "file"), r.Bytes, plural(r.TotalBytes, "byte"))
+		}
+	default:
+		if p.bar == nil || p.phase != r.Phase {
+			p.finish()
+			p.phase = r.Phase
+			p.bar = progressbar.NewOptions64(r.TotalBytes, progressbar.OptionSetWriter(p.app.Stderr),
+				progressbar.OptionSetDescription(text), progressbar.OptionShowBytes(true),
+				progressbar.OptionSetWidth(min(p.width/4, 40)), progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionClearOnFinish(), progressbar.OptionShowCount())
+		}
+		_ = p.bar.Set64(r.Bytes) // a bar that cannot be drawn is no reason to stop
 	}
-	if p.bar == nil || p.phase != r.Phase {
-		p.finish()
-		p.phase = r.Phase
-		p.bar = p.make(r.TotalBytes, map[restore.Phase]string{restore.PhaseCheck: "checking", restore.PhaseCopy: "restoring"}[r.Phase])
-	}
-	_ = p.bar.Set64(r.Bytes) // a bar that cannot be drawn is no reason to stop
 }
 
 func (p *progress) finish() {
