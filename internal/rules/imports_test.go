@@ -1,0 +1,130 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// everywhere stands for all packages.
+const everywhere = "*"
+
+// TestArrows holds the table of packages in ARCHITECTURE.md.
+func TestArrows(t *testing.T) {
+	arrows := map[string][]string{
+		"internal/names":      {},
+		"internal/attr":       {},
+		"internal/hint":       {},
+		"internal/realchains": {},
+		"internal/rules":      {},
+		"internal/dirtree":    {"internal/attr"},
+		"tarindex":            {"internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"boltview":            {"internal/names", "internal/attr", "internal/hint"},
+		"chain":               {"tarindex", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"internal/sample":     {"chain"},
+		"space":               {"chain", "tarindex", "boltview", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"fs":                  {"internal/attr", "internal/hint"},
+		"restore":             {"internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"fs", "restore", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+	}
+	found := map[string]bool{}
+	for _, p := range packages(t) {
+		found[p.path()] = true
+		allowed, ok := arrows[p.path()]
+		if !ok {
+			t.Errorf("%s has no row in this test's table: what may it import?", p.path())
+			continue
+		}
+		for _, imp := range p.Imports {
+			if below, ok := strings.CutPrefix(imp, module+"/"); ok && !slices.Contains(allowed, below) {
+				t.Errorf("%s imports %s: the arrows of ARCHITECTURE.md do not allow it", p.path(), below)
+			}
+		}
+	}
+	for path, allowed := range arrows {
+		for _, path := range append(allowed, path) {
+			if !found[path] {
+				t.Errorf("the table names %s, which is no package", path)
+			}
+		}
+	}
+}
+
+// TestLibraries keeps each library where it belongs, so that who reads a
+// package knows what it can do. A new library is a new row.
+func TestLibraries(t *testing.T) {
+	libraries := map[string]struct {
+		in      []string
+		inTests []string // besides those
+	}{
+		"github.com/hanwen/go-fuse/v2":     {in: []string{"fs"}},
+		"github.com/moby/sys/mountinfo":    {in: []string{"fs"}},
+		"github.com/bmatcuk/doublestar/v4": {in: []string{"restore", "cmd/snapfs"}},
+		"go.etcd.io/bbolt":                 {in: []string{"internal/sample"}, inTests: []string{everywhere}},
+		"google.golang.org/protobuf":       {in: []string{"internal/sample"}, inTests: []string{everywhere}},
+		"golang.org/x/sync":                {in: []string{everywhere}},
+		"golang.org/x/sys":                 {in: []string{everywhere}},
+		"github.com/rogpeppe/go-internal":  {inTests: []string{everywhere}},
+
+		// The command line.
+		"github.com/alecthomas/kong":        {in: []string{"cmd/snapfs"}},
+		"github.com/alecthomas/mango-kong":  {in: []string{"cmd/snapfs"}},
+		"github.com/jotaen/kong-completion": {in: []string{"cmd/snapfs"}},
+		"github.com/posener/complete":       {in: []string{"cmd/snapfs"}},
+		"github.com/muesli/roff":            {in: []string{"cmd/snapfs"}},
+		"github.com/dustin/go-humanize":     {in: []string{"cmd/snapfs"}},
+		"github.com/fatih/color":            {in: []string{"cmd/snapfs"}},
+		"github.com/rivo/uniseg":            {in: []string{"cmd/snapfs"}},
+		"github.com/schollz/progressbar/v3": {in: []string{"cmd/snapfs"}},
+		"golang.org/x/term":                 {in: []string{"cmd/snapfs"}},
+	}
+	check := func(path string, imports []string, test bool) {
+		for _, imp := range imports {
+			first, _, _ := strings.Cut(imp, "/")
+			if !strings.Contains(first, ".") || within(imp, module) {
+				continue // the standard library and this module
+			}
+			known, ok := false, false
+			for lib, where := range libraries {
+				if !within(imp, lib) {
+					continue
+				}
+				known = true
+				in := where.in
+				if test {
+					in = slices.Concat(in, where.inTests)
+				}
+				ok = ok || slices.Contains(in, path) || slices.Contains(in, everywhere)
+			}
+			switch {
+			case !known:
+				t.Errorf("%s imports %s: the library has no row in this test's table", path, imp)
+			case !ok && test:
+				t.Errorf("a test of %s imports %s: not its place", path, imp)
+			case !ok:
+				t.Errorf("%s imports %s: not its place", path, imp)
+			}
+		}
+	}
+	for _, p := range packages(t) {
+		check(p.path(), p.Imports, false)
+		check(p.path(), p.TestImports, true)
+		check(p.path(), p.XTestImports, true)
+	}
+}
+
+// within reports whether an import path is lib or below it.
+func within(imp, lib string) bool { return imp == lib || strings.HasPrefix(imp, lib+"/") }
+
+// TestDocs wants a package comment that tells what the package is.
+func TestDocs(t *testing.T) {
+	for _, p := range packages(t) {
+		start := "Package " + p.Name + " "
+		if p.Name == "main" {
+			start = "Command " + p.path()[strings.LastIndexByte(p.path(), '/')+1:] + " "
+		}
+		if !strings.HasPrefix(p.Doc, start) {
+			t.Errorf("%s: the package comment is %q, want %q…", p.path(), p.Doc, start)
+		}
+	}
+}
