@@ -42,6 +42,7 @@ man: build ## bin/snapfs.1
 
 completions: build ## bin/snapfs.bash, .zsh and .fish
 	for shell in bash zsh fish; do bin/snapfs completion --code $$shell >bin/snapfs.$$shell || exit; done
+	sed -i 's|$(CURDIR)/bin/||' bin/snapfs.bash bin/snapfs.zsh bin/snapfs.fish # wherever it is installed
 
 clean: ## remove bin
 	rm -rf bin
