@@ -177,7 +177,7 @@ func checkAllowOther() error {
 	if err == nil && allowsOther(bytes.NewReader(conf)) {
 		return nil
 	}
-	return hint.Wrap(errors.New("allow_other is not allowed to ordinary users on this machine"),
+	return hint.Wrap(ErrAllowOther,
 		"as root, add a line with the word user_allow_other to %s", fuseConf)
 }
 

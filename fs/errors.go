@@ -17,6 +17,10 @@ var (
 	// the processes as far as they can be seen.
 	ErrBusy = errors.New("in use")
 
+	// ErrAllowOther is returned when an ordinary user asks for
+	// [Options.AllowOther] and the machine does not let ordinary users.
+	ErrAllowOther = errors.New("allow_other is not allowed to ordinary users on this machine")
+
 	// ErrUnavailable is returned when this user on this machine can mount
 	// nothing through FUSE, whatever the directory. Its hint says what is
 	// missing.

@@ -87,6 +87,7 @@ func exitCode(err error) int {
 		{restore.ErrIncomplete, exitIncomplete},
 		{fusefs.ErrMountPoint, exitMountPoint},
 		{fusefs.ErrUnavailable, exitMountPoint},
+		{fusefs.ErrAllowOther, exitMountPoint},
 		{chain.ErrBroken, exitBroken},
 		{chain.ErrNoPoint, exitBroken},
 		{space.ErrNotSnapshot, exitNotSnapshot},
