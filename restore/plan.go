@@ -140,9 +140,9 @@ type stale struct {
 
 // NewPlan reads the tree and the target, and decides for each path. It writes
 // nothing. dst need not exist; src is used until Run returns. A bad pattern
-// gives [path.ErrBadPattern], a tree without end [ErrBudget]. Parts of
-// the tree that cannot be read become steps that fail; conflicts and lack of
-// space are told by [Plan.Err].
+// gives [path.ErrBadPattern], a tree without end [ErrBudget], a dst that is no
+// directory [ErrConflict]. Parts of the tree that cannot be read become steps
+// that fail; conflicts and lack of space are told by [Plan.Err].
 func NewPlan(ctx context.Context, dst string, src fs.FS, opts Options) (*Plan, error) {
 	p := &Plan{dst: dst, src: src, opts: opts}
 	if err := p.build(ctx); err != nil {
@@ -246,6 +246,7 @@ func (p *Plan) tally() {
 		}
 	}
 	sortFailures(r.Failed)
+	slices.Sort(r.Outside)
 	if r.Conflicts > 0 {
 		p.err = fmt.Errorf("restore %s: %w: %s", p.dst, ErrConflict, list(conflicts, r.Conflicts))
 		if policy {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -67,6 +68,7 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 	report = r.report
 	report.Duration = time.Since(start)
 	sortFailures(report.Failed)
+	slices.Sort(report.Outside) // workers finish in any order
 	switch stopped := context.Cause(inner); {
 	case err != nil:
 		return report, fmt.Errorf("restore %s: %w", p.dst, err)
