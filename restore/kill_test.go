@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/snapfs/snapfs/internal/realchains"
 )
 
 // The test binary runs itself as the process that is killed.
@@ -139,23 +141,10 @@ func TestKill(t *testing.T) {
 // TestUnpackedChains restores what the system's tar unpacked from real
 // archives, and compares.
 func TestUnpackedChains(t *testing.T) {
-	chains := os.Getenv("SNAPFS_CHAINS")
-	if chains == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for ; dir != "/"; dir = filepath.Dir(dir) {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-		}
-		chains = filepath.Join(dir, "../shared/chains")
-	}
-	snaps, _ := filepath.Glob(filepath.Join(chains, "*", "snap"))
+	snaps := realchains.All(t)
 	tar, err := exec.LookPath("tar")
-	if len(snaps) == 0 || err != nil {
-		t.Skip("no chains or no tar")
+	if err != nil {
+		t.Skip("no tar")
 	}
 	for _, snap := range snaps {
 		t.Run(filepath.Base(filepath.Dir(snap)), func(t *testing.T) {

@@ -134,25 +134,13 @@ func (b *bolts) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	if fsys == nil {
-		f, err := b.root.Open(inner)
+		d, err := openDir(b.root, inner)
 		if err != nil {
 			return nil, err
 		}
-		d, ok := f.(fs.ReadDirFile)
-		if !ok {
-			f.Close()
-			return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("not a directory")}
-		}
 		return &boltDir{d, b, name}, nil
 	}
-	f, err := fsys.Open(inner)
-	if err != nil {
-		return nil, renamed(err, name)
-	}
-	if inner == "." {
-		return &renamedDir{f, path.Base(name)}, nil
-	}
-	return f, nil
+	return openIn(fsys, inner, name)
 }
 
 // Stat implements [fs.StatFS].

@@ -159,20 +159,20 @@ type file struct {
 func (f *file) Stat() (fs.FileInfo, error) { return f.info, nil }
 func (f *file) Close() error               { return nil }
 
-// openDir is an open directory of the control tree.
-type openDir struct {
+// listing is an open directory of the control tree.
+type listing struct {
 	info info
 	left []entry
 }
 
-func (d *openDir) Stat() (fs.FileInfo, error) { return d.info, nil }
-func (d *openDir) Close() error               { return nil }
-func (d *openDir) Read([]byte) (int, error) {
+func (d *listing) Stat() (fs.FileInfo, error) { return d.info, nil }
+func (d *listing) Close() error               { return nil }
+func (d *listing) Read([]byte) (int, error) {
 	return 0, &fs.PathError{Op: "read", Path: d.info.name, Err: fs.ErrInvalid}
 }
 
 // ReadDir implements [fs.ReadDirFile].
-func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
+func (d *listing) ReadDir(n int) ([]fs.DirEntry, error) {
 	if n <= 0 || n > len(d.left) {
 		if n > 0 && len(d.left) == 0 {
 			return nil, io.EOF

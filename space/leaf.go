@@ -13,7 +13,7 @@ type leaf struct{ entry }
 func (l leaf) Open(name string) (fs.File, error) {
 	switch {
 	case l.dir != nil:
-		return &openDir{info: l.plain(), left: l.dir.entries}, nil
+		return &listing{info: l.plain(), left: l.dir.entries}, nil
 	case l.data != nil:
 		b, err := l.data()
 		if err != nil {
@@ -27,11 +27,7 @@ func (l leaf) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	f, err := sub.Open(".")
-	if err != nil {
-		return nil, err
-	}
-	return &renamedDir{f, l.name}, nil
+	return openIn(sub, ".", l.name)
 }
 
 // Stat implements [fs.StatFS]. A link is followed.

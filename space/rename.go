@@ -25,6 +25,32 @@ func renamed(err error, name string) error {
 	return err
 }
 
+// openIn opens a file of a tree below, whose root has the name of the whole path.
+func openIn(below fs.FS, inner, name string) (fs.File, error) {
+	f, err := below.Open(inner)
+	if err != nil {
+		return nil, renamed(err, name)
+	}
+	if inner == "." {
+		return &renamedDir{f, path.Base(name)}, nil
+	}
+	return f, nil
+}
+
+// openDir opens a directory.
+func openDir(fsys fs.FS, name string) (fs.ReadDirFile, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := f.(fs.ReadDirFile)
+	if !ok {
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("not a directory")}
+	}
+	return d, nil
+}
+
 // named gives the root of a tree below the name that it has above.
 func named(fi fs.FileInfo, err error, name string) (fs.FileInfo, error) {
 	if err != nil {

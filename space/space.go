@@ -191,14 +191,7 @@ func (t *Tree) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := fsys.Open(inner)
-	if err != nil {
-		return nil, renamed(err, name)
-	}
-	if inner == "." {
-		return &renamedDir{f, path.Base(name)}, nil
-	}
-	return f, nil
+	return openIn(fsys, inner, name)
 }
 
 // Stat implements [fs.StatFS]. Links are followed.
@@ -233,15 +226,11 @@ func (t *Tree) ReadLink(name string) (string, error) {
 
 // ReadDir implements [fs.ReadDirFS].
 func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
-	f, err := t.Open(name)
+	d, err := openDir(t, name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	d, ok := f.(fs.ReadDirFile)
-	if !ok {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errors.New("not a directory")}
-	}
+	defer d.Close()
 	entries, err := d.ReadDir(-1)
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err
@@ -250,14 +239,9 @@ func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
 // openRoot opens the root of the snapshot, with the control directory in its
 // listing if asked for, and an entry of the snapshot by that name renamed.
 func (t *Tree) openRoot() (fs.File, error) {
-	f, err := t.root.Open(".")
+	d, err := openDir(t.root, ".")
 	if err != nil {
 		return nil, err
-	}
-	d, ok := f.(fs.ReadDirFile)
-	if !ok {
-		f.Close()
-		return nil, &fs.PathError{Op: "open", Path: ".", Err: errors.New("not a directory")}
 	}
 	root := &rootDir{ReadDirFile: d}
 	if t.show {

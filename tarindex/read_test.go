@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/snapfs/snapfs/internal/realchains"
 )
 
 // counting counts what is read.
@@ -232,36 +234,9 @@ func base256(n int64) []byte {
 	return b
 }
 
-// chains returns the tars of real servers, or skips the test.
-func chains(t testing.TB) []string {
-	t.Helper()
-	root, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil || root == filepath.Dir(root) {
-			break
-		}
-		root = filepath.Dir(root)
-	}
-	dir := os.Getenv("SNAPFS_CHAINS")
-	if dir == "" {
-		dir = filepath.Join("..", "shared", "chains")
-	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(root, dir)
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*", "snap*"))
-	if err != nil || len(files) == 0 {
-		t.Skipf("no real chains in %s", dir)
-	}
-	return files
-}
-
 // TestChains indexes all that real servers wrote.
 func TestChains(t *testing.T) {
-	for _, file := range chains(t) {
+	for _, file := range realchains.Layers(t) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

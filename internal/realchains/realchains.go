@@ -11,27 +11,45 @@ import (
 	"testing"
 )
 
-// All returns the paths of the full snapshots below the directory that the
-// environment variable SNAPFS_CHAINS names; without it, ../shared/chains
-// beside the checkout. The test is skipped if there are none.
-func All(t testing.TB) []string {
+// Dir returns the directory that the environment variable SNAPFS_CHAINS names;
+// without it, ../shared/chains beside the checkout. The test is skipped if
+// there is no chain in it.
+func Dir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("SNAPFS_CHAINS")
 	if dir == "" {
-		dir = filepath.Join(root(t), "..", "shared", "chains")
+		dir = filepath.Join(Root(t), "..", "shared", "chains")
 	}
-	found, err := filepath.Glob(filepath.Join(dir, "*", "snap"))
+	if len(glob(t, dir, "*", "snap")) == 0 {
+		t.Skipf("no real chains in %s; SNAPFS_CHAINS can name another directory", dir)
+	}
+	return dir
+}
+
+// All returns the paths of the full snapshots below [Dir].
+func All(t testing.TB) []string {
+	t.Helper()
+	return glob(t, Dir(t), "*", "snap")
+}
+
+// Layers returns the paths of all tars below [Dir].
+func Layers(t testing.TB) []string {
+	t.Helper()
+	return glob(t, Dir(t), "*", "snap*")
+}
+
+func glob(t testing.TB, elem ...string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(elem...))
 	if err != nil {
 		t.Fatal(err)
-	}
-	if len(found) == 0 {
-		t.Skipf("no real chains in %s; SNAPFS_CHAINS can name another directory", dir)
 	}
 	return found
 }
 
-// root returns the directory of go.mod.
-func root(t testing.TB) string {
+// Root returns the directory of go.mod.
+func Root(t testing.TB) string {
+	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -58,12 +76,8 @@ type Cut struct {
 // leaves none.
 func Cuts(t testing.TB, snap string) []Cut {
 	t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(filepath.Dir(snap), "restored", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var cuts []Cut
-	for _, dir := range dirs {
+	for _, dir := range glob(t, filepath.Dir(snap), "restored", "*") {
 		c := Cut{Point: "latest", Files: map[string]string{}}
 		if n, ok := strings.CutPrefix(filepath.Base(dir), "upto-"); ok {
 			c.Point = pointAfter(t, n)

@@ -8,9 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/snapfs/snapfs/internal/realchains"
 )
 
 const module = "github.com/snapfs/snapfs"
@@ -34,7 +35,7 @@ func (p pkg) path() string { return strings.TrimPrefix(p.ImportPath, module+"/")
 func packages(t *testing.T) []pkg {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-json=ImportPath,Name,Doc,Imports,TestImports,XTestImports", "./...")
-	cmd.Dir = root(t)
+	cmd.Dir = realchains.Root(t)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -57,30 +58,11 @@ func packages(t *testing.T) []pkg {
 	return all
 }
 
-// root returns the directory of go.mod.
-func root(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = up
-	}
-}
-
 // files calls f with the name below the module, slash-separated, and the bytes
 // of every file but those of git and of "make build".
 func files(t *testing.T, f func(name string, data []byte)) {
 	t.Helper()
-	tree := os.DirFS(root(t))
+	tree := os.DirFS(realchains.Root(t))
 	n := 0
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
