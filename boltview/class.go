@@ -102,10 +102,10 @@ func newest(metas *[2]meta) int {
 	return -1
 }
 
-// suspicious looks for signs that the file may be torn, which cost few reads: a
-// valid meta that knows more pages than the file has, as every torn file seen
-// has one, and a root or a free list of the newest meta that is none, which
-// shows a torn file that was made longer since.
+// suspicious looks for signs that the file may be torn, which cost few reads. A
+// valid meta that knows more pages than the file has: every torn file seen has
+// one. A last page that is empty: an old server that opens a torn file makes it
+// longer with zeros. A root or a list of free pages that is none.
 func (db *DB) suspicious() string {
 	i := newest(&db.metas)
 	if i < 0 {
@@ -114,6 +114,15 @@ func (db *DB) suspicious() string {
 	for j := range db.metas {
 		if m := &db.metas[j]; m.ok() && m.highWater > db.pages {
 			return fmt.Sprintf("meta %d knows %d pages, the file has %d", j, m.highWater, db.pages)
+		}
+	}
+	for j := range db.metas {
+		if m := &db.metas[j]; m.ok() && m.highWater > 2 {
+			if empty, err := db.empty(m.highWater - 1); err != nil {
+				return err.Error()
+			} else if empty {
+				return fmt.Sprintf("page %d, the last that meta %d knows, is empty", m.highWater-1, j)
+			}
 		}
 	}
 	m := &db.metas[i]
@@ -126,4 +135,13 @@ func (db *DB) suspicious() string {
 		return err.Error()
 	}
 	return reason
+}
+
+// empty reports whether a page starts with nothing but zeros.
+func (db *DB) empty(id uint64) (bool, error) {
+	var b [512]byte
+	if _, err := readFull(db.r, b[:], int64(id)*db.pageSize); err != nil {
+		return false, fmt.Errorf("read bolt page %d: %w", id, err)
+	}
+	return b == [512]byte{}, nil
 }

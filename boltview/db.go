@@ -127,10 +127,21 @@ func (db *DB) choose() error {
 		return nil
 	}
 	err := db.salvage("no meta names a whole tree")
-	if err == nil || c.newest < 0 || !errors.Is(err, ErrCorrupt) {
+	if c.newest < 0 || err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
-	db.use(c.newest, "newest; no whole tree was found")
+	if err != nil {
+		db.use(c.newest, "newest; no whole tree was found")
+		return nil
+	}
+	// In a torn file the tree that was copied is there, and few commits old. In
+	// one that was cut, only remains of old trees may be whole, and more is left
+	// of the newest than they ever held.
+	left := Evidence{Layout: db.cands[0].Layout}
+	left.gather(db.bucketAt(db.metas[c.newest].root, 0), false)
+	if best := &db.cands[0].Evidence; left.size()/2 > best.size() {
+		db.use(c.newest, "newest; though its tree is not whole, it has far more than the best whole tree that was found")
+	}
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
+	"hash/fnv"
 )
 
 // Layout is what kind of database the buckets of a tree tell of.
@@ -25,27 +27,62 @@ type Evidence struct {
 	// Bytes is the length of all values; in bz1 that of the points in them,
 	// before compression.
 	Bytes int64 `json:"bytes"`
-	// Points is the number of keys in the buckets of series and of entries in
-	// the write-ahead log; in bz1 the number of blocks.
+	// Points is the number of points: of series and times that differ, in the
+	// buckets of series and in the write-ahead log; in bz1 of blocks.
 	Points int64 `json:"points"`
+	// Log is the number of entries in the write-ahead log of b1.
+	Log int64 `json:"log"`
 	// Newest is the latest time of a point, in nanoseconds since 1970.
 	Newest int64 `json:"newest"`
 	// Sequence counts what was ever written, so that it is an age: in b1 the
 	// sum of the sequences of the write-ahead log, in rc the index, else the
 	// sum of the sequences of all buckets.
 	Sequence uint64 `json:"sequence"`
+	// Partial is set if the tree is probably no more than one leaf of a newer
+	// root that is lost: an older tree has keys before its first or behind its
+	// last, which it has not.
+	Partial bool `json:"partial,omitempty"`
+
+	first, last []byte            // keys of the root
+	logged      map[[16]byte]bool // points in the log, see logHash
+	series      map[string][]byte // in the log, each with the time of one point
 }
 
-// compareEvidence orders by age, oldest first. The number of writes ever made
-// decides where the layout has one, since a deletion takes points away; then
-// the number of points, so that nothing is lost.
+// logHash stands for the point of an entry of the log, whose first bytes are
+// time, length of the series and series.
+func logHash(head []byte) [16]byte {
+	h := fnv.New128a()
+	h.Write(head)
+	return [16]byte(h.Sum(nil))
+}
+
+// compareEvidence orders by age, oldest first.
+//
+// The number of writes ever made decides where the layout has one: points do
+// not, since a deletion takes some away. Between trees of one number lies a
+// deletion or a flush of the log. The first takes points away, and the tree
+// that has them loses nothing; the second leaves the points and empties the log.
 func compareEvidence(a, b Evidence) int {
+	if a.Partial != b.Partial {
+		if a.Partial {
+			return -1
+		}
+		return 1
+	}
+	if a.Layout == LayoutBZ1 {
+		return cmp.Or(
+			cmp.Compare(a.Bytes, b.Bytes),
+			cmp.Compare(a.Newest, b.Newest),
+			cmp.Compare(b.Points, a.Points), // blocks are joined as time goes on
+		)
+	}
 	return cmp.Or(
 		cmp.Compare(a.Sequence, b.Sequence),
 		cmp.Compare(a.Points, b.Points),
+		cmp.Compare(b.Log, a.Log),
+		cmp.Compare(a.Newest, b.Newest),
 		cmp.Compare(a.Keys, b.Keys),
 		cmp.Compare(a.Bytes, b.Bytes),
-		cmp.Compare(a.Newest, b.Newest),
 	)
 }
 
@@ -89,8 +126,14 @@ func (b *Bucket) holds(name string) (bool, error) {
 	return it.bucket, nil
 }
 
-// add counts one key.
+// add counts one key. Those of the log are left to addLog.
 func (e *Evidence) add(it Item) {
+	if it.b.parent == nil {
+		if e.first == nil {
+			e.first = bytes.Clone(it.Key)
+		}
+		e.last = append(e.last[:0], it.Key...)
+	}
 	if it.bucket {
 		if e.Layout == LayoutAny || e.Layout == LayoutB1 && it.b.isTop("wal") {
 			e.Sequence += it.sequence()
@@ -111,23 +154,114 @@ func (e *Evidence) add(it Item) {
 	}
 }
 
-// addB1 counts a key of a bucket of a series, from time to field data, or of
-// the log, from sequence to time, length and series, field data.
+// addB1 counts a key of a bucket of a series, from time to field data.
 func (e *Evidence) addB1(it Item) {
-	top := it.b.parent
-	switch {
-	case top == nil:
-	case top.parent == nil:
-		switch string(it.b.name) {
-		case "fields", "series", "wal", "meta":
-			return
+	if it.b.parent == nil || it.b.parent.parent != nil {
+		return
+	}
+	switch string(it.b.name) {
+	case "fields", "series", "wal", "meta":
+		return
+	}
+	e.point(it.Key)
+}
+
+// addLog counts the entries of the write-ahead log of b1, from sequence to
+// time, length of the series, series and field data, which hold points beside
+// those that are counted already.
+//
+// It goes on behind damage, and returns the first.
+func (e *Evidence) addLog(root *Bucket) error {
+	e.logged, e.series = map[[16]byte]bool{}, map[string][]byte{}
+	wal, err := root.Bucket([]byte("wal"))
+	if err != nil {
+		return err
+	}
+	var damage error
+	for part, err := range wal.All() {
+		var b *Bucket
+		if err == nil && !part.bucket {
+			continue
 		}
-		e.point(it.Key)
-	case top.isTop("wal"):
-		if v := it.head(8); v != nil {
-			e.point(v)
+		if err == nil {
+			b, err = part.Bucket()
+		}
+		if err == nil {
+			err = e.addPart(root, b)
+		}
+		if damage == nil {
+			damage = err
 		}
 	}
+	return damage
+}
+
+// addPart counts the entries of one bucket of the log.
+func (e *Evidence) addPart(root, part *Bucket) error {
+	var damage error
+	for it, err := range part.All() {
+		if err == nil {
+			err = e.addEntry(root, it)
+		}
+		if damage == nil {
+			damage = err
+		}
+	}
+	return damage
+}
+
+func (e *Evidence) addEntry(root *Bucket, it Item) error {
+	if it.bucket || it.size < 12 {
+		return nil
+	}
+	e.Log++
+	v, err := it.Value()
+	if err != nil {
+		return err
+	}
+	n := binary.BigEndian.Uint32(v[8:])
+	if uint64(n) > uint64(len(v)-12) {
+		return nil
+	}
+	key := logHash(v[:12+n])
+	if e.logged[key] {
+		return nil
+	}
+	e.logged[key] = true
+	series := v[12 : 12+n]
+	if e.series[string(series)] == nil {
+		e.series[string(series)] = bytes.Clone(v[:8])
+	}
+	known, err := root.has(series, v[:8])
+	if err == nil && !known {
+		e.point(v[:8])
+	}
+	return err
+}
+
+// size is how much a tree holds, to compare trees of one layout by.
+func (e *Evidence) size() int64 {
+	switch e.Layout {
+	case LayoutB1, LayoutRC:
+		return e.Points
+	}
+	return e.Bytes
+}
+
+// has reports whether the bucket of that name in b has a value at key.
+func (b *Bucket) has(bucket, key []byte) (bool, error) {
+	sub, err := b.Bucket(bucket)
+	if err == nil {
+		var c *cursor
+		if _, c, err = sub.find(key); err == nil {
+			b.db.cursors.Put(c)
+			return true, nil
+		}
+	}
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotBucket) {
+		return false, nil
+	}
+	return false, err
 }
 
 // addBZ1 counts a block, from its first time to its last time and points in

@@ -95,6 +95,7 @@ func walkAll(b *boltview.Bucket, steps *int) error {
 			continue
 		}
 		if !it.IsBucket() {
+			*steps -= int(it.Size() / 256)
 			if v, err := it.Value(); err != nil || int64(len(v)) != it.Size() {
 				return fmt.Errorf("value of %q: %w", it.Key, err)
 			}
@@ -169,7 +170,8 @@ func abuse(t *testing.T, db *boltview.DB, meta boltview.Meta) {
 			if err != nil {
 				return err
 			}
-			_, err = io.Copy(io.Discard, f)
+			n, err := io.Copy(io.Discard, f)
+			steps -= int(n / 256)
 			return errors.Join(err, f.Close())
 		}
 		return nil

@@ -39,6 +39,8 @@ func newRand(t testing.TB, seed uint64) *rand.Rand {
 func createIn(dir string, pageSize int) (*bbolt.DB, error) {
 	return bbolt.Open(filepath.Join(dir, "bolt.db"), 0o600, &bbolt.Options{
 		PageSize: pageSize, NoSync: true, NoGrowSync: true, Timeout: time.Second,
+		// A file that outgrows its map waits for open transactions to end.
+		InitialMmapSize: 32 << 20,
 	})
 }
 

@@ -1,7 +1,9 @@
 package boltview
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -179,10 +181,7 @@ func (s *search) walk(ids []uint64) []Candidate {
 			continue
 		}
 		c := Candidate{Page: id, Evidence: Evidence{Layout: layout}}
-		whole := true
-		w := newWalker(db, func(Fault) bool { whole = false; return false })
-		w.visit = c.add
-		w.bucket(root)
+		w, whole := c.gather(root, true)
 		s.work -= w.work
 		if !whole {
 			continue
@@ -205,8 +204,88 @@ func (s *search) walk(ids []uint64) []Candidate {
 		}
 	}
 	list = slices.DeleteFunc(list, func(c Candidate) bool { return inside.has(c.Page) })
+	s.markPartial(list)
 	slices.SortStableFunc(list, func(a, b Candidate) int { return compareEvidence(b.Evidence, a.Evidence) })
 	return list
+}
+
+// gather walks the tree under root for evidence, and reports whether it is
+// whole. With stop it ends at the first fault.
+func (e *Evidence) gather(root *Bucket, stop bool) (w *walker, whole bool) {
+	whole = true
+	w = newWalker(root.db, func(Fault) bool { whole = false; return !stop })
+	w.visit = e.add
+	w.bucket(root)
+	if e.Layout == LayoutB1 && (whole || !stop) {
+		whole = e.addLog(root) == nil && whole
+	}
+	return w, whole
+}
+
+// markPartial sets Partial. A root has the keys of all older roots, unless some
+// were deleted; a leaf of a root has only a range of them. A tree from which
+// nothing but its first or last keys were deleted cannot be told from a leaf,
+// and is marked as well: the other way round, far more keys would be lost.
+func (s *search) markPartial(list []Candidate) {
+	partial := make([]bool, len(list))
+	for i := range list {
+		for j := range list {
+			if i != j && olderThan(&list[j].Evidence, &list[i].Evidence) && s.isPart(&list[i], &list[j]) {
+				partial[i] = true
+				break
+			}
+		}
+	}
+	for i := range list {
+		list[i].Partial = partial[i]
+	}
+}
+
+// olderThan reports whether the tree of a may be older than that of b, which
+// only a count of writes tells. Without one, it is for the larger to judge.
+func olderThan(a, b *Evidence) bool {
+	switch a.Layout {
+	case LayoutB1, LayoutRC:
+		return a.Sequence <= b.Sequence
+	}
+	return a.Keys >= b.Keys
+}
+
+// isPart reports whether the older tree has a key outside of the range of c's
+// that c has not, or a point in its log that was to come under such a key.
+func (s *search) isPart(c, older *Candidate) bool {
+	root := s.db.bucketAt(c.Page, 0)
+	outside := func(name []byte) bool {
+		return bytes.Compare(name, c.first) < 0 || bytes.Compare(name, c.last) > 0
+	}
+	for name, t := range older.series {
+		if !outside([]byte(name)) {
+			continue
+		}
+		head := binary.BigEndian.AppendUint32(slices.Clone(t), uint32(len(name)))
+		if c.logged[logHash(append(head, name...))] {
+			continue
+		}
+		if ok, err := root.has([]byte(name), t); !ok && err == nil {
+			return true
+		}
+	}
+	for it, err := range s.db.bucketAt(older.Page, 0).All() {
+		if s.work--; s.work <= 0 || err != nil {
+			break
+		}
+		if !outside(it.Key) {
+			continue
+		}
+		_, cur, err := root.find(it.Key)
+		if errors.Is(err, ErrNotFound) {
+			return true
+		}
+		if err == nil {
+			s.db.cursors.Put(cur)
+		}
+	}
+	return false
 }
 
 // bucketAt returns the bucket that stands for a tree, by the page of its root.

@@ -1,0 +1,495 @@
+package boltview_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/internal/names"
+)
+
+// state is all that a database holds: values by path, buckets with their
+// sequence.
+type state map[string]string
+
+func bucketLine(sequence uint64) string { return fmt.Sprintf("bucket %d", sequence) }
+
+func oracleState(s state, dir string, b *bbolt.Bucket) {
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		name := path.Join(dir, names.Key(k))
+		if v != nil {
+			s[name] = "value " + string(v)
+			continue
+		}
+		sub := c.Bucket().Bucket(k)
+		s[name] = bucketLine(sub.Sequence())
+		oracleState(s, name, sub)
+	}
+}
+
+func viewState(s state, dir string, b *boltview.Bucket) error {
+	for it, err := range b.All() {
+		if err != nil {
+			return err
+		}
+		name := path.Join(dir, names.Key(it.Key))
+		if !it.IsBucket() {
+			v, err := it.Value()
+			if err != nil {
+				return err
+			}
+			s[name] = "value " + string(v)
+			continue
+		}
+		sub, err := it.Bucket()
+		if err != nil {
+			return err
+		}
+		s[name] = bucketLine(sub.Sequence())
+		if err := viewState(s, name, sub); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writer makes the next transaction of a test database.
+type writer func(r *rand.Rand, tx *bbolt.Tx) error
+
+// writeShard does what an InfluxDB 0.9 shard of engine b1 sees: points go to the
+// log, now and then the log is flushed to the buckets of the series, and with
+// drops a series is deleted.
+func writeShard(drops bool) writer {
+	return func(r *rand.Rand, tx *bbolt.Tx) error {
+		for _, name := range []string{"fields", "series", "wal"} {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return err
+			}
+		}
+		wal := tx.Bucket([]byte("wal"))
+		for i := range 8 {
+			if _, err := wal.CreateBucketIfNotExists([]byte{byte(i)}); err != nil {
+				return err
+			}
+		}
+		switch what := r.IntN(10); {
+		case what == 0:
+			return flushShard(tx)
+		case what == 1 && drops:
+			// Not the first: a tree from which the first series was dropped looks
+			// like a leaf of a larger root.
+			err := tx.DeleteBucket(fmt.Appendf(nil, "cpu,host=%d", 1+r.IntN(19)))
+			if err != nil && !errors.Is(err, bolterrors.ErrBucketNotFound) {
+				return err
+			}
+			return nil
+		}
+		for i := range 1 + r.IntN(20) {
+			n := min(i, 1) * r.IntN(20)
+			part := wal.Bucket([]byte{byte(n % 8)})
+			seq, err := part.NextSequence()
+			if err != nil {
+				return err
+			}
+			series := fmt.Sprintf("cpu,host=%d", n)
+			v := binary.BigEndian.AppendUint64(nil, uint64(r.IntN(60)<<16|r.IntN(80)<<8))
+			v = binary.BigEndian.AppendUint32(v, uint32(len(series)))
+			v = append(append(v, series...), randomBytes(r, 9+r.IntN(60))...)
+			if err := part.Put(binary.BigEndian.AppendUint64(nil, seq), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func flushShard(tx *bbolt.Tx) error {
+	wal := tx.Bucket([]byte("wal"))
+	for i := range 8 {
+		c := wal.Bucket([]byte{byte(i)}).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.First() {
+			n := binary.BigEndian.Uint32(v[8:])
+			b, err := tx.CreateBucketIfNotExists(v[12 : 12+n])
+			if err != nil {
+				return err
+			}
+			if err := b.Put(bytes.Clone(v[:8]), bytes.Clone(v[12+n:])); err != nil {
+				return err
+			}
+			if err := c.Delete(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeAny is a database of no known layout, whose program counts with bucket
+// sequences.
+func writeAny(r *rand.Rand, tx *bbolt.Tx) error {
+	for range 1 + r.IntN(15) {
+		b, err := tx.CreateBucketIfNotExists(fmt.Appendf(nil, "kind%d", r.IntN(4)))
+		if err != nil {
+			return err
+		}
+		if r.IntN(3) == 0 {
+			if b, err = b.CreateBucketIfNotExists(fmt.Appendf(nil, "part%d", r.IntN(4))); err != nil {
+				return err
+			}
+		}
+		seq, err := b.NextSequence()
+		if err != nil {
+			return err
+		}
+		size := r.IntN(200)
+		if r.IntN(20) == 0 {
+			size = r.IntN(20000)
+		}
+		if err := b.Put(fmt.Appendf(nil, "%08d", seq), randomBytes(r, size)); err != nil {
+			return err
+		}
+		if r.IntN(4) == 0 {
+			if err := b.Delete(fmt.Appendf(nil, "%08d", r.IntN(int(seq)))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tear makes the file that Bolt's Tx.WriteTo made before February 2016: it opens
+// a transaction after some commits, and copies its pages after more of them,
+// with the metas as they are by then. It returns the state after each commit,
+// the one that was copied at index before.
+func tear(t *testing.T, r *rand.Rand, before, after int, write writer) ([]byte, []state) {
+	t.Helper()
+	db := create(t, 4096)
+	states := []state{{}}
+	commit := func(n int) {
+		for range n {
+			update(t, db, func(tx *bbolt.Tx) error { return write(r, tx) })
+			db.View(func(tx *bbolt.Tx) error {
+				s := state{}
+				oracleState(s, "", tx.Cursor().Bucket())
+				states = append(states, s)
+				return nil
+			})
+		}
+	}
+	commit(before)
+	copied, err := db.Begin(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(after)
+	file := contents(t, db)[:copied.Size()]
+	if err := copied.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	return file, states
+}
+
+// shown returns which of states got is, the newest if there are several, or -1.
+func shown(got state, states []state) int {
+	for i, s := range slices.Backward(states) {
+		if maps.Equal(got, s) {
+			return i
+		}
+	}
+	return -1
+}
+
+// points returns the points of a shard's state, from series and time to field
+// data.
+func points(s state) map[string]string {
+	m := map[string]string{}
+	for _, log := range []bool{false, true} { // the log comes later
+		for _, name := range slices.Sorted(maps.Keys(s)) {
+			v, ok := strings.CutPrefix(s[name], "value ")
+			if !ok {
+				continue
+			}
+			if strings.HasPrefix(name, "wal/") != log {
+				continue
+			}
+			if !log {
+				series, key, _ := strings.Cut(name, "/")
+				raw, _ := names.Decode(key)
+				m[series+" "+string(raw)] = v
+				continue
+			}
+			n := binary.BigEndian.Uint32([]byte(v[8:]))
+			m[v[12:12+n]+" "+v[:8]] = v[12+n:]
+		}
+	}
+	return m
+}
+
+// TestTorn tears databases at several distances. What is shown must be the whole
+// state of one commit, so that no key is invented, and must have all that the
+// copied state has, so that none is lost. It may be older only where the commits
+// between did nothing but delete or flush: pages do not tell.
+func TestTorn(t *testing.T) {
+	r := newRand(t, 0)
+	rounds := 3
+	if testing.Short() {
+		rounds = 1
+	}
+	classes := map[boltview.Class]int{}
+	older := 0
+	for _, tt := range []struct {
+		name  string
+		write writer
+	}{{"b1", writeShard(false)}, {"b1 with drops", writeShard(true)}, {"any", writeAny}} {
+		for _, after := range []int{0, 1, 2, 3, 5, 10, 40} {
+			for range rounds {
+				before := 5 + r.IntN(60)
+				file, states := tear(t, r, before, after, tt.write)
+				fail := func(format string, args ...any) {
+					t.Errorf("%s, %d commits later: %s", tt.name, after, fmt.Sprintf(format, args...))
+				}
+				db, err := boltview.Open(bytes.NewReader(file), int64(len(file)), boltview.Options{})
+				if err != nil {
+					fail("%v", err)
+					continue
+				}
+				class := db.Class()
+				classes[class]++
+				if after == 0 && class != boltview.ClassA {
+					fail("class %s", class)
+				}
+				got := state{}
+				if err := viewState(got, "", db.Root()); err != nil {
+					fail("class %s: %v", class, err)
+					continue
+				}
+				i := shown(got, states)
+				if i < 0 {
+					fail("class %s: %d keys are no state, %+v", class, len(got), db.Info().Candidates)
+					continue
+				}
+				if i >= before {
+					continue
+				}
+				older++
+				have := points(got)
+				for p, v := range points(states[before]) {
+					if have[p] != v {
+						fail("class %s: commit %d in place of %d, without point %q, %+v", class, i, before, p, db.Info().Candidates)
+						break
+					}
+				}
+			}
+		}
+	}
+	t.Logf("classes %v, %d times an older state with all points", fmt.Sprint(classes), older)
+	if classes[boltview.ClassC] == 0 || classes[boltview.ClassE] == 0 {
+		t.Errorf("classes %v are not all that tearing makes", classes)
+	}
+}
+
+// tornE returns a file of class E.
+func tornE(t *testing.T, r *rand.Rand) []byte {
+	t.Helper()
+	for range 50 {
+		file, _ := tear(t, r, 40, 15, writeShard(false))
+		db, err := boltview.Open(bytes.NewReader(file), int64(len(file)), boltview.Options{})
+		if err == nil && db.Class() == boltview.ClassE && len(db.Info().Candidates) > 1 {
+			return file
+		}
+	}
+	t.Fatal("no file of class E with two candidates in 50")
+	return nil
+}
+
+// TestSalvageTree browses the other candidates of a file of class E.
+func TestSalvageTree(t *testing.T) {
+	db := openBytes(t, tornE(t, newRand(t, 0)))
+	info := db.Info()
+	if info.Meta != -1 || info.Root != info.Candidates[0].Page || info.Class != boltview.ClassE || len(info.Damage) == 0 {
+		t.Errorf("info %+v", info)
+	}
+	fsys := db.FS(boltview.FSOptions{})
+	if err := fstest.TestFS(fsys, "fields", "series", "wal", boltview.InfoName); err != nil {
+		t.Error(err)
+	}
+	list, err := fs.ReadDir(fsys, boltview.SalvageName)
+	if err != nil || len(list) != len(info.Candidates) {
+		t.Fatalf("%d entries, %v", len(list), err)
+	}
+	for _, c := range info.Candidates {
+		dir := path.Join(boltview.SalvageName, strconv.FormatUint(c.Page, 10))
+		sub, err := fs.Sub(fsys, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := fstest.TestFS(sub, "fields", "series", "wal/%00"); err != nil {
+			t.Errorf("%s: %v", dir, err)
+		}
+		n := 0
+		err = fs.WalkDir(fsys, path.Join(dir, "wal"), func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				n++
+			}
+			return err
+		})
+		if err != nil || int64(n) != c.Log {
+			t.Errorf("%s: %d entries of the log, want %d, %v", dir, n, c.Log, err)
+		}
+	}
+	for _, name := range []string{".salvage/1", ".salvage/x", ".salvage/0" + list[0].Name(), ".salvagex", ".salvage/" + list[0].Name() + "/none"} {
+		if _, err := fsys.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	root, err := fsys.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range root {
+		if e.Name() == boltview.SalvageName {
+			t.Error("the other trees are listed in the root")
+		}
+	}
+}
+
+// TestNoMetas finds the tree of a file whose metas are both lost.
+func TestNoMetas(t *testing.T) {
+	oracle := randomFile(t, newRand(t, 0), shape{pageSize: 2048, txs: 1, ops: 400, depth: 2, maxKey: 100, maxVal: 5000})
+	b := contents(t, oracle)
+	b[20]++ // version, so that the checksum is wrong as well
+	b[2048+20]++
+	for _, opts := range []boltview.Options{{}, {Meta: boltview.MetaSalvage}} {
+		db, err := boltview.Open(bytes.NewReader(b), int64(len(b)), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if db.Info().Meta != -1 || db.Class() != boltview.ClassE {
+			t.Errorf("info %+v", db.Info())
+		}
+		sameRoot(t, db, oracle)
+	}
+	clear(b[:4096])
+	if _, err := boltview.Open(bytes.NewReader(b), int64(len(b)), boltview.Options{}); !errors.Is(err, boltview.ErrNotBolt) {
+		t.Errorf("without any sign of a meta: %v", err)
+	}
+	db, err := boltview.Open(bytes.NewReader(b), int64(len(b)), boltview.Options{Meta: boltview.MetaSalvage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if db.Info().PageSize != 2048 {
+		t.Errorf("page size %d", db.Info().PageSize)
+	}
+	sameRoot(t, db, oracle)
+}
+
+// TestExtended is a torn file that was made longer with zeros, as an old server
+// does when it opens one, so that its size tells nothing any more.
+func TestExtended(t *testing.T) {
+	r := newRand(t, 0)
+	for range 20 {
+		file, states := tear(t, r, 30, 12, writeShard(false))
+		long := append(file, make([]byte, 256<<10)...)
+		db := openBytes(t, long)
+		if db.Class() == boltview.ClassA {
+			continue
+		}
+		got := state{}
+		if err := viewState(got, "", db.Root()); err != nil || shown(got, states) < 30 {
+			t.Errorf("class %s: %d keys are no state, %v; %+v", db.Class(), len(got), err, db.Info())
+		}
+	}
+}
+
+// TestCutFile loses pages that both trees need. Remains of the first, almost
+// empty tree may be whole, but what is left of the newest is what counts.
+func TestCutFile(t *testing.T) {
+	oracle := create(t, 1024)
+	update(t, oracle, func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("b"))
+		if err != nil {
+			return err
+		}
+		return b.Put([]byte("00000"), nil)
+	})
+	old, err := oracle.Begin(false) // keeps the first tree
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Rollback()
+	update(t, oracle, func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("b"))
+		b.FillPercent = 1
+		for i := range 3000 {
+			if err := b.Put(fmt.Appendf(nil, "%05d", i), make([]byte, 20)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i := range 2 { // so that both metas name the large tree
+		update(t, oracle, func(tx *bbolt.Tx) error { return tx.Bucket([]byte("b")).Put([]byte("99999"), []byte{byte(i)}) })
+	}
+	b := contents(t, oracle)
+	info := openBytes(t, b).Info()
+	root, err := openBytes(t, b).Root().Bucket([]byte("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var leaves []uint64
+	for id := uint64(2); id < info.Pages; id++ {
+		page := b[id*1024:]
+		if binary.LittleEndian.Uint16(page[8:]) == 2 && binary.LittleEndian.Uint16(page[10:]) > 5 {
+			leaves = append(leaves, id)
+		}
+	}
+	for _, id := range leaves[:3] {
+		clear(b[id*1024:][:1024])
+	}
+	at := info.Meta * 1024
+	binary.LittleEndian.PutUint64(b[at+16+40:], info.HighWater+1)
+	fixSum(b, at)
+	file := b[:info.HighWater*1024]
+	db := openBytes(t, file)
+	if db.Class() != boltview.ClassE || db.Info().Meta != info.Meta {
+		t.Fatalf("class %s, %+v", db.Class(), db.Info())
+	}
+	lost := 0
+	for f := range db.Check() {
+		if f.Lost != nil {
+			lost++
+		}
+	}
+	if root, err = db.Root().Bucket([]byte("b")); err != nil {
+		t.Fatal(err)
+	}
+	n, damage := 0, 0
+	for _, err := range root.All() {
+		if err == nil {
+			n++
+		} else {
+			damage++
+		}
+	}
+	if n < 2700 || n >= 3000 || damage == 0 || damage != lost {
+		t.Errorf("%d keys, %d damages, %d ranges lost; %+v", n, damage, lost, db.Info())
+	}
+	if len(db.Info().Candidates) == 0 {
+		t.Error("no old tree is whole, the test shows nothing")
+	}
+}
