@@ -31,6 +31,7 @@ type View struct {
 	merged  bool // make the manifest up, rather than show that of the layer
 	tree    func() *dirtree.FS
 	json    func() []byte // of the merged manifest
+	size    func() int64  // of that, known without making it
 }
 
 func newView(c *Chain, layer int, records []record) *View {
@@ -38,6 +39,7 @@ func newView(c *Chain, layer int, records []record) *View {
 	v := &View{chain: c, point: Point{l.Name, l.Time, l}, records: records, merged: true}
 	v.tree = sync.OnceValue(v.build)
 	v.json = sync.OnceValue(func() []byte { return v.Manifest().AppendJSON(nil) })
+	v.size = sync.OnceValue(v.manifestSize)
 	return v
 }
 
@@ -153,6 +155,22 @@ func (v *View) Manifest() Manifest {
 	return m
 }
 
+// manifestSize returns the length of the merged manifest as JSON.
+func (v *View) manifestSize() int64 {
+	m := Manifest{Dialect: v.chain.dialect, Files: []ManifestFile{}}
+	size := int64(len(m.AppendJSON(nil)))
+	var buf []byte
+	n := int64(0)
+	for _, r := range v.records {
+		if r.listed >= 0 {
+			buf = v.layer(r).Manifest.Files[r.listed].appendJSON(buf[:0], m.Dialect)
+			size += int64(len(buf))
+			n++
+		}
+	}
+	return size + max(n-1, 0) // a comma between two
+}
+
 // source is a View as dirtree sees it.
 type source View
 
@@ -171,7 +189,7 @@ func (v *View) manifestInfo() dirtree.Info {
 		e := l.index.Entry(l.manifest)
 		return dirtree.Info{Mode: e.Mode, Size: e.Size, ModTime: e.ModTime, Sys: member{v, uint32(len(v.records))}}
 	}
-	return dirtree.Info{Mode: 0o444, Size: int64(len(v.json())), ModTime: v.point.Time}
+	return dirtree.Info{Mode: 0o444, Size: v.size(), ModTime: v.point.Time}
 }
 
 func (s *source) Content(ref uint32) (io.ReaderAt, error) {

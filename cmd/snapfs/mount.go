@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -136,6 +137,7 @@ func (c *mountCmd) foreground(a *App) (err error) {
 		return err
 	}
 	server.Store(s)
+	debug.FreeOSMemory() // what opening needed and serving does not
 	log.Info("mounted", "source", source, "dir", s.Dir())
 	if err := tellParent(a, nil); err != nil {
 		return errors.Join(err, s.Detach())
