@@ -436,6 +436,51 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+func TestGhosts(t *testing.T) {
+	c, _ := write(t,
+		sample.Layer{Time: at(0), Files: []sample.File{file("a/b/1", "1", 0), file("a/b/2", "2", 0), file("meta", "m", 0)}},
+		sample.Layer{Time: at(1), Files: []sample.File{file("a/b/3", "3", 1)}})
+	reason := func(f chain.File) string {
+		if f.Path == "a/b/2" {
+			return "dropped"
+		}
+		return ""
+	}
+	v := view(t, c, chain.Latest)
+	for g, want := range map[chain.Ghosts]map[string]string{
+		chain.Show: {"a/b/1": "1", "a/b/2": "2", "a/b/3": "3", "meta": "m"},
+		chain.Hide: {"a/b/1": "1", "a/b/3": "3", "meta": "m"},
+		chain.Only: {"a/b/2": "2"},
+	} {
+		with := v.WithGhosts(g, reason)
+		if got := contents(t, with); !maps.Equal(got, want) {
+			t.Errorf("%v: %q, want %q", g, got, want)
+		}
+		for f := range with.Files() {
+			if (f.Ghost != "") != (f.Path == "a/b/2") {
+				t.Errorf("%v: %s is a ghost: %q", g, f.Path, f.Ghost)
+			}
+			fi, err := with.Stat(f.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := maps.Collect(attr.All(fi))["ghost"]; got != f.Ghost {
+				t.Errorf("%v: attribute of %s is %q, want %q", g, f.Path, got, f.Ghost)
+			}
+		}
+		var parsed chain.Ghosts
+		if text, _ := g.MarshalText(); parsed.UnmarshalText(text) != nil || parsed != g {
+			t.Errorf("%v is not read back", g)
+		}
+	}
+	if got := contents(t, v); len(got) != 4 {
+		t.Errorf("the view itself changed: %q", got)
+	}
+	if err := new(chain.Ghosts).UnmarshalText([]byte("some")); err == nil {
+		t.Error("no error for a wrong word")
+	}
+}
+
 // TestModel compares random chains with a plain map.
 func TestModel(t *testing.T) {
 	seed := rand.Uint64()

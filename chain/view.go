@@ -28,7 +28,8 @@ type View struct {
 	chain   *Chain
 	point   Point
 	records []record
-	merged  bool // make the manifest up, rather than show that of the layer
+	ghosts  map[uint32]string // why a record is a ghost
+	merged  bool              // make the manifest up, rather than show that of the layer
 	tree    func() *dirtree.FS
 	json    func() []byte // of the merged manifest
 	size    func() int64  // of that, known without making it
@@ -104,6 +105,7 @@ type File struct {
 	Size    int64       // bytes
 	Mode    fs.FileMode // type and permissions
 	ModTime time.Time   // by the manifest, else by the tar
+	Ghost   string      // why it is a ghost, see [View.WithGhosts]; "" if it is none
 	Missing bool        // listed in the manifest, but not in the tar
 }
 
@@ -114,8 +116,10 @@ func (v *View) Len() int { return len(v.records) }
 // manifest. Directories and links that a tar has are among them.
 func (v *View) Files() iter.Seq[File] {
 	return func(yield func(File) bool) {
-		for _, r := range v.records {
-			if !yield(v.file(r)) {
+		for i, r := range v.records {
+			f := v.file(r)
+			f.Ghost = v.ghosts[uint32(i)]
+			if !yield(f) {
 				return
 			}
 		}
@@ -247,6 +251,9 @@ func (m member) Attrs() iter.Seq2[string, string] {
 		r := m.record()
 		l := m.view.layer(r)
 		if !yield("layer", l.Name) || !yield("file", l.Path) {
+			return
+		}
+		if why := m.view.ghosts[m.ref]; why != "" && !yield("ghost", why) {
 			return
 		}
 		if r.member < 0 {
