@@ -100,13 +100,14 @@ func openOracle(t *testing.T, data []byte) *bbolt.DB {
 	return db
 }
 
-// TestChains reads each shard that real servers wrote as bbolt does.
+// TestChains reads and checks each shard that real servers wrote as bbolt does.
 func TestChains(t *testing.T) {
 	chains, err := filepath.Glob(filepath.Join(chainsDir(t), "v*"))
 	if err != nil || len(chains) == 0 {
 		t.Fatalf("no chains: %v", err)
 	}
 	shards, trees := 0, 0
+	checked := map[int]int{} // from the number of faults to that of shards
 	for _, chain := range chains {
 		if strings.HasSuffix(chain, "torn") {
 			continue
@@ -127,7 +128,13 @@ func TestChains(t *testing.T) {
 				if d := db.Info().Damage; len(d) > 0 {
 					t.Errorf("%s: %s: %q", layer, name, d)
 				}
-				sameRoot(t, db, openOracle(t, data))
+				oracle := openOracle(t, data)
+				sameRoot(t, db, oracle)
+				got, want := faults(db), oracleCheck(t, oracle)
+				if len(got) != len(want) || (db.Class() == boltview.ClassA) != (len(want) == 0) {
+					t.Errorf("%s: %s: class %s, faults %v, bbolt says %q", layer, name, db.Class(), got, want)
+				}
+				checked[len(want)]++
 				shards++
 				if i == 0 && trees < 12 {
 					trees++
@@ -138,7 +145,7 @@ func TestChains(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d shards, %d trees", shards, trees)
+	t.Logf("%d shards, %d trees, shards by faults %v", shards, trees, checked)
 	if shards < 100 {
 		t.Errorf("only %d shards", shards)
 	}

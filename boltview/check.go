@@ -37,10 +37,11 @@ func (k Kind) Tree() bool {
 
 // Fault is something that [DB.Check] found.
 type Fault struct {
-	Page uint64 `json:"page"` // the first, if there are several
-	Path string `json:"path"` // bucket, named as in [DB.FS]; "." is the root
-	Kind Kind   `json:"kind"`
-	Text string `json:"text"`
+	Page  uint64 `json:"page"`            // the first, if there are several
+	Pages uint64 `json:"pages,omitempty"` // how many, if there are several
+	Path  string `json:"path"`            // bucket, named as in [DB.FS]; "." is the root
+	Kind  Kind   `json:"kind"`
+	Text  string `json:"text"`
 	// Lost is the range of keys of the bucket that cannot be read because of it.
 	Lost *Range `json:"lost,omitempty"`
 }
@@ -144,11 +145,12 @@ func (w *walker) check(m *meta) {
 		for end < w.limit && !w.seen.has(end) && !w.free.has(end) {
 			end++
 		}
-		text := "neither reachable nor free"
+		f := Fault{Page: id, Path: ".", Kind: KindUnreachable, Text: "neither reachable nor free"}
 		if end-id > 1 {
-			text = fmt.Sprintf("pages %d to %d: %s", id, end-1, text)
+			f.Pages = end - id
+			f.Text = fmt.Sprintf("this and the next %d pages are neither reachable nor free", end-id-1)
 		}
-		w.report(Fault{Page: id, Path: ".", Kind: KindUnreachable, Text: text})
+		w.report(f)
 		id = end
 	}
 }
@@ -186,10 +188,10 @@ func (w *walker) report(f Fault) {
 func (w *walker) reportErr(page uint64, b *Bucket, err error, lost *Range) {
 	var pe *PageError
 	if errors.As(err, &pe) {
-		w.report(Fault{pe.Page, pe.Path, KindPage, pe.Reason, lost})
+		w.report(Fault{Page: pe.Page, Path: pe.Path, Kind: KindPage, Text: pe.Reason, Lost: lost})
 		return
 	}
-	w.report(Fault{page, b.path(), KindRead, err.Error(), lost})
+	w.report(Fault{Page: page, Path: b.path(), Kind: KindRead, Text: err.Error(), Lost: lost})
 }
 
 // bucket walks b and the buckets inside.
@@ -205,7 +207,7 @@ func (w *walker) bucket(b *Bucket) {
 // page walks the tree under page id, whose keys must lie in r.
 func (w *walker) page(b *Bucket, id uint64, depth int, r Range) {
 	fault := func(kind Kind, format string, args ...any) {
-		w.report(Fault{id, b.path(), kind, fmt.Sprintf(format, args...), &r})
+		w.report(Fault{Page: id, Path: b.path(), Kind: kind, Text: fmt.Sprintf(format, args...), Lost: &r})
 	}
 	if id < 2 || id >= w.limit {
 		fault(KindPage, "not in the file, which has pages 2 to %d", int64(w.limit)-1)
@@ -250,11 +252,11 @@ func (w *walker) page(b *Bucket, id uint64, depth int, r Range) {
 func (w *walker) claim(b *Bucket, p *page, r Range) {
 	end := p.id + uint64(p.size/w.db.pageSize)
 	if end > w.limit {
-		w.report(Fault{p.id, b.path(), KindPage, fmt.Sprintf("overflow runs to page %d, the file has pages 2 to %d", end-1, int64(w.limit)-1), &r})
+		w.report(Fault{Page: p.id, Path: b.path(), Kind: KindPage, Lost: &r, Text: fmt.Sprintf("overflow runs to page %d, the file has pages 2 to %d", end-1, int64(w.limit)-1)})
 	}
 	for id := p.id; id < end; id++ {
 		if w.seen.has(id) {
-			w.report(Fault{id, b.path(), KindReference, fmt.Sprintf("reached a second time, as overflow of page %d", p.id), &r})
+			w.report(Fault{Page: id, Path: b.path(), Kind: KindReference, Lost: &r, Text: fmt.Sprintf("reached a second time, as overflow of page %d", p.id)})
 		}
 		if w.free.has(id) {
 			w.report(Fault{Page: id, Path: b.path(), Kind: KindFreelist, Text: "in use, and in the list of free pages"})
@@ -267,7 +269,7 @@ func (w *walker) claim(b *Bucket, p *page, r Range) {
 // above last. The returned end is for the next call.
 func (w *walker) key(b *Bucket, p *page, i int, end int64, last []byte, r Range) (k []byte, e elem, ok bool) {
 	fault := func(kind Kind, format string, args ...any) {
-		w.report(Fault{p.id, b.path(), kind, fmt.Sprintf(format, args...), nil})
+		w.report(Fault{Page: p.id, Path: b.path(), Kind: kind, Text: fmt.Sprintf(format, args...)})
 	}
 	e, ok = p.elem(i)
 	if !ok {

@@ -45,14 +45,31 @@ func TestCheckSound(t *testing.T) {
 	} {
 		oracle := randomFile(t, r, s)
 		db := openBytes(t, contents(t, oracle))
-		if want := oracleCheck(t, oracle); len(want) > 0 {
-			t.Fatalf("bbolt: %q", want)
+		// bbolt itself now and then forgets pages of nested buckets that it
+		// deletes.
+		want := boltview.ClassA
+		var lost, wantLost []uint64
+		for _, line := range oracleCheck(t, oracle) {
+			var id uint64
+			if _, err := fmt.Sscanf(line, "page %d: unreachable unfreed", &id); err != nil {
+				t.Fatalf("bbolt: %s", line)
+			}
+			wantLost = append(wantLost, id)
+			want = boltview.ClassB
 		}
-		if got := faults(db); len(got) > 0 {
-			t.Errorf("page size %d: %v", s.pageSize, got)
+		for f := range db.Check() {
+			if f.Kind != boltview.KindUnreachable {
+				t.Errorf("page size %d: %v", s.pageSize, f)
+			}
+			for i := range max(1, f.Pages) {
+				lost = append(lost, f.Page+i)
+			}
 		}
-		if c := db.Class(); c != boltview.ClassA {
-			t.Errorf("page size %d: class %s", s.pageSize, c)
+		if !slices.Equal(lost, wantLost) {
+			t.Errorf("page size %d: pages %d are unreachable, bbolt says %d", s.pageSize, lost, wantLost)
+		}
+		if c := db.Class(); c != want {
+			t.Errorf("page size %d: class %s, want %s", s.pageSize, c, want)
 		}
 		for _, m := range []boltview.Meta{boltview.Meta0, boltview.Meta1} {
 			b := contents(t, oracle)
