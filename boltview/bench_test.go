@@ -2,7 +2,9 @@ package boltview_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -74,11 +76,24 @@ func openView(b *testing.B, path string, mapped bool) (*boltview.DB, func()) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	db, err := boltview.Open(f, fi.Size(), boltview.Options{})
+	var r io.ReaderAt = f
+	done := f.Close
+	if mapped {
+		m, err := boltview.Map(f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, done = m, func() error { return errors.Join(m.Close(), f.Close()) }
+	}
+	db, err := boltview.Open(r, fi.Size(), boltview.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	return db, func() { f.Close() }
+	return db, func() {
+		if err := done(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func openBolt(b *testing.B, path string) *bbolt.DB {

@@ -153,7 +153,7 @@ func (b *Bucket) From(key []byte) iter.Seq2[Item, error] {
 			}
 			// A loop that is left early may go on using its last item: the
 			// cursor is not put back then.
-			if !yield(it, err) {
+			if !yield(it, err) || err == nil && !c.rest(yield) {
 				return
 			}
 		}
@@ -194,13 +194,20 @@ func (it Item) Offset() int64 { return it.off }
 // Value returns the value, reading it if need be; it is lent as Key is.
 // A bucket has no value: [ErrIsBucket].
 func (it Item) Value() ([]byte, error) {
+	if it.val != nil && !it.bucket {
+		return it.val, nil
+	}
+	return it.value()
+}
+
+func (it *Item) value() ([]byte, error) {
 	if it.bucket {
 		return nil, ErrIsBucket
 	}
 	return it.bytes()
 }
 
-func (it Item) bytes() ([]byte, error) {
+func (it *Item) bytes() ([]byte, error) {
 	if it.val != nil {
 		return it.val, nil
 	}

@@ -2,6 +2,7 @@ package boltview
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 )
 
@@ -221,6 +222,39 @@ func (c *cursor) next() (it Item, ok bool, err error) {
 	it, err = c.item()
 	c.stack[c.depth-1].i++
 	return it, err == nil, err
+}
+
+// rest yields what follows in the leaf, as next would, for as long as elements
+// are sound and in memory. It returns false if yield does. This is the loop in
+// which a scan spends its time.
+func (c *cursor) rest(yield func(Item, error) bool) bool {
+	f := &c.stack[c.depth-1]
+	p := &f.page
+	buf := p.buf
+	it := Item{b: c.b}
+	end := max(f.end, headerSize+elemSize*int64(p.count))
+	le := binary.LittleEndian
+	for i := f.i; i < p.count; i++ {
+		at := headerSize + elemSize*i
+		e := buf[at : at+elemSize : at+elemSize]
+		k := int64(at) + int64(le.Uint32(e[4:]))
+		v := k + int64(le.Uint32(e[8:]))
+		next := v + int64(le.Uint32(e[12:]))
+		if k < end || v-k > maxKeySize || next > int64(len(buf)) {
+			break
+		}
+		end = next
+		f.i, f.end = i+1, next
+		it.Key = buf[k:v:v]
+		it.val = buf[v:next:next]
+		it.size = next - v
+		it.off = p.off + v
+		it.bucket = le.Uint32(e)&flagBucket != 0
+		if !yield(it, nil) {
+			return false
+		}
+	}
+	return true
 }
 
 // skip goes at most n elements on, all of them in one leaf, and returns how

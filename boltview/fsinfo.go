@@ -114,14 +114,23 @@ func (f *file) Extent() (*os.File, int64, bool) {
 	if f.info.data != nil {
 		return nil, 0, false
 	}
-	off := f.info.item.off
-	switch r := f.info.fsys.db.r.(type) {
-	case *os.File:
-		return r, off, true
-	case attr.Extent:
-		if under, start, ok := r.Extent(); ok {
-			return under, start + off, true
+	return extent(f.info.fsys.db.r, f.info.item.off)
+}
+
+// extent returns where on disk the bytes of r at off are.
+func extent(r io.ReaderAt, off int64) (*os.File, int64, bool) {
+	for {
+		switch s := r.(type) {
+		case *os.File:
+			return s, off, true
+		case attr.Extent:
+			f, start, ok := s.Extent()
+			return f, start + off, ok
+		case *io.SectionReader:
+			under, start, _ := s.Outer()
+			r, off = under, start+off
+		default:
+			return nil, 0, false
 		}
 	}
-	return nil, 0, false
 }

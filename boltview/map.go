@@ -1,0 +1,125 @@
+package boltview
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/snapfs/snapfs/internal/attr"
+)
+
+// Mapping is a file mapped into memory, to be read without system calls. It is
+// an [io.ReaderAt] that any number of databases may be opened on, each through
+// an [io.SectionReader].
+//
+// Reads copy, and nothing ever points into the map. So a file that is cut while
+// it is mapped, or a disk that fails, makes reads return an error, and does not
+// end the process.
+type Mapping struct {
+	f    *os.File
+	data []byte
+	// users counts reads under way, and 1 until Close.
+	users  atomic.Int64
+	closed atomic.Bool
+}
+
+var _ attr.Extent = (*Mapping)(nil)
+
+// Map maps the whole of f as it is now. f may be closed after that, unless
+// [Mapping.Extent] is used. Where files cannot be mapped the error is
+// [errors.ErrUnsupported].
+func Map(f *os.File) (*Mapping, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := fi.Size()
+	if !fi.Mode().IsRegular() || size != int64(int(size)) {
+		return nil, fmt.Errorf("map %s: %w", f.Name(), errors.ErrUnsupported)
+	}
+	m := &Mapping{f: f}
+	if size > 0 { // there is no map of nothing
+		if m.data, err = mmap(f, int(size)); err != nil {
+			return nil, fmt.Errorf("map %s: %w", f.Name(), err)
+		}
+	}
+	m.users.Store(1)
+	return m, nil
+}
+
+// Size returns how many bytes are mapped.
+func (m *Mapping) Size() int64 { return int64(len(m.data)) }
+
+// Extent implements attr.Extent: the whole file.
+func (m *Mapping) Extent() (*os.File, int64, bool) { return m.f, 0, true }
+
+// ReadAt implements [io.ReaderAt]. After Close it returns [os.ErrClosed].
+func (m *Mapping) ReadAt(b []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, errors.New("read a map: negative offset")
+	}
+	if !m.enter() {
+		return 0, os.ErrClosed
+	}
+	defer m.leave()
+	if off >= int64(len(m.data)) {
+		return 0, io.EOF
+	}
+	if n, err = copyMap(b, m.data[off:]); err == nil && n < len(b) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// copyMap is copy from mapped memory, where a page that the file has lost is an
+// error.
+func copyMap(dst, src []byte) (n int, err error) {
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		switch r := recover().(type) {
+		case nil:
+		default:
+			panic(r)
+		case runtime.Error:
+			n, err = 0, fmt.Errorf("read a mapped file: %w: the file is shorter than it was, or cannot be read", io.ErrUnexpectedEOF)
+		}
+	}()
+	return copy(dst, src), nil
+}
+
+// enter begins a read. It returns false after Close.
+func (m *Mapping) enter() bool {
+	for !m.closed.Load() {
+		// From 0 there is no way back: the map is gone.
+		n := m.users.Load()
+		if n == 0 {
+			return false
+		}
+		if m.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+	return false
+}
+
+// leave ends a read. The last one after Close unmaps.
+func (m *Mapping) leave() {
+	if m.users.Add(-1) == 0 {
+		munmap(m.data)
+	}
+}
+
+// Close unmaps the file once the reads under way are done. It does not close
+// the file.
+func (m *Mapping) Close() error {
+	if m.closed.Swap(true) {
+		return os.ErrClosed
+	}
+	m.leave()
+	return nil
+}
