@@ -1,7 +1,7 @@
 package chain
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -64,7 +64,7 @@ func Open(path string, opts Options) (*Chain, error) {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	g, _ := errgroup.WithContext(context.Background())
+	var g errgroup.Group
 	g.SetLimit(workers)
 	for i, p := range found.paths {
 		g.Go(func() error {
@@ -117,7 +117,7 @@ func (c *Chain) check() error {
 	for _, l := range c.layers {
 		c.warnings = append(c.warnings, l.warnings...)
 		if l.index == nil {
-			bad = cmpOr(bad, l.Err)
+			bad = cmp.Or(bad, l.Err)
 			continue
 		}
 		usable = true
@@ -151,13 +151,6 @@ func (c *Chain) check() error {
 		}
 	}
 	return nil
-}
-
-func cmpOr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // Close closes the tars. Views of the chain cannot be read any more.
