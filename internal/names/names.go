@@ -6,7 +6,8 @@
 // terminal take, and a way back to the bytes.
 //
 // Plain names stay as they are. Everything else is percent-encoded as in URLs,
-// with upper-case digits. A name of more than [Max] bytes is cut and ends in
+// with upper-case digits; so is the backslash, which is a separator elsewhere
+// and which [testing/fstest.TestFS] therefore does not want to see. A name of more than [Max] bytes is cut and ends in
 // "~" and a hash of the whole; only those cannot be decoded, see [Long].
 package names
 
@@ -150,7 +151,7 @@ func plainPath(member string) bool {
 	start := 0
 	for i := 0; i <= len(member); i++ {
 		if i < len(member) && member[i] != '/' {
-			if c := member[i]; c < ' ' || c > '~' || c == '%' {
+			if c := member[i]; c < ' ' || c > '~' || c == '%' || c == '\\' {
 				return false
 			}
 			continue
@@ -169,7 +170,7 @@ func plain(elem string) bool {
 		return false
 	}
 	for i := 0; i < len(elem); i++ {
-		if c := elem[i]; c < ' ' || c > '~' || c == '%' || c == '/' {
+		if c := elem[i]; c < ' ' || c > '~' || c == '%' || c == '/' || c == '\\' {
 			return false
 		}
 	}
@@ -185,7 +186,7 @@ func encode(s string) string {
 	b.Grow(len(s))
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
-		if r == '%' || r == '/' || (r == utf8.RuneError && n == 1) || !unicode.IsPrint(r) {
+		if r == '%' || r == '/' || r == '\\' || (r == utf8.RuneError && n == 1) || !unicode.IsPrint(r) {
 			for j := i; j < i+n; j++ {
 				b.WriteByte('%')
 				b.WriteByte(hexDigits[s[j]>>4])

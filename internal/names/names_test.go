@@ -20,6 +20,7 @@ func TestKey(t *testing.T) {
 		{"a.b", "a.b"},
 		{"50%", "50%25"},
 		{"a/b", "a%2Fb"},
+		{`eu\ west`, "eu%5C west"},
 		{"\x00\x00\x01", "%00%00%01"},
 		{"\xff\xfe", "%FF%FE"},
 		{"a\u202eb", "a%E2%80%AEb"}, // right-to-left override
@@ -58,6 +59,7 @@ func TestPath(t *testing.T) {
 		{"", ".", false},
 		{"./", ".", false},
 		{"a%b", "a%25b", true},
+		{`a\b/c`, "a%5Cb/c", true},
 		{"Großer Ärger/1", "Großer Ärger/1", false},
 		{"\xff/1", "%FF/1", true},
 		{".hidden", ".hidden", false},
