@@ -104,46 +104,57 @@ func openBolt(b *testing.B, path string) *bbolt.DB {
 	return db
 }
 
+// touch reads the bytes of b.
+func touch(b []byte) (sum uint64) {
+	for ; len(b) >= 8; b = b[8:] {
+		sum += binary.LittleEndian.Uint64(b)
+	}
+	for _, c := range b {
+		sum += uint64(c)
+	}
+	return sum
+}
+
 // viewScan reads all keys and values, and returns how many there are.
-func viewScan(bucket *boltview.Bucket) (n, bytes int, err error) {
+func viewScan(bucket *boltview.Bucket) (n int, sum uint64, err error) {
 	for it, err := range bucket.All() {
 		if err != nil {
-			return n, bytes, err
+			return n, sum, err
 		}
 		if it.IsBucket() {
 			sub, err := it.Bucket()
 			if err != nil {
-				return n, bytes, err
+				return n, sum, err
 			}
 			sn, sb, err := viewScan(sub)
 			if err != nil {
-				return n, bytes, err
+				return n, sum, err
 			}
-			n, bytes = n+sn, bytes+sb
+			n, sum = n+sn, sum+sb
 			continue
 		}
 		v, err := it.Value()
 		if err != nil {
-			return n, bytes, err
+			return n, sum, err
 		}
 		n++
-		bytes += len(it.Key) + len(v)
+		sum += touch(it.Key) + touch(v)
 	}
-	return n, bytes, nil
+	return n, sum, nil
 }
 
-func boltScan(bucket *bbolt.Bucket) (n, bytes int) {
+func boltScan(bucket *bbolt.Bucket) (n int, sum uint64) {
 	c := bucket.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if v == nil {
 			sn, sb := boltScan(bucket.Bucket(k))
-			n, bytes = n+sn, bytes+sb
+			n, sum = n+sn, sum+sb
 			continue
 		}
 		n++
-		bytes += len(k) + len(v)
+		sum += touch(k) + touch(v)
 	}
-	return n, bytes
+	return n, sum
 }
 
 func BenchmarkReader(b *testing.B) {

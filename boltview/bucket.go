@@ -64,61 +64,74 @@ func (b *Bucket) fault(page uint64, reason string) error {
 
 // Bucket returns the bucket at key name. Errors: [ErrNotFound], [ErrNotBucket],
 // [ErrCorrupt], or what reading returned.
-func (b *Bucket) Bucket(name []byte) (*Bucket, error) {
-	it, c, err := b.find(name)
+func (b *Bucket) Bucket(name []byte) (sub *Bucket, err error) {
+	err = b.lookup(name, func(it Item) (err error) {
+		sub, err = it.Bucket()
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer b.db.cursors.Put(c)
-	return it.Bucket()
+	return sub, nil
 }
 
 // Get returns the value of key, in memory of its own. Errors: [ErrNotFound],
 // [ErrIsBucket], [ErrCorrupt], or what reading returned.
-func (b *Bucket) Get(key []byte) ([]byte, error) {
-	it, c, err := b.find(key)
+func (b *Bucket) Get(key []byte) (v []byte, err error) {
+	err = b.lookup(key, func(it Item) (err error) {
+		lent, err := it.Value()
+		if v = lent; it.mem() != nil {
+			v = append(make([]byte, 0, len(lent)), lent...)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer b.db.cursors.Put(c)
-	v, err := it.Value()
-	if it.val != nil {
-		v = append(make([]byte, 0, len(v)), v...)
-	}
-	return v, err
+	return v, nil
 }
 
 // Item returns what key holds, without reading the value. It stays valid.
 // Errors: [ErrNotFound], [ErrCorrupt], or what reading returned.
-func (b *Bucket) Item(key []byte) (Item, error) {
-	it, c, err := b.find(key)
-	if err != nil {
-		return Item{}, err
-	}
-	defer b.db.cursors.Put(c)
-	return it.Clone(), nil
+func (b *Bucket) Item(key []byte) (item Item, err error) {
+	err = b.lookup(key, func(it Item) error {
+		item = it.Clone()
+		return nil
+	})
+	return item, err
 }
 
-// find looks up key. The cursor, which holds the item's bytes, is the caller's
-// to put back.
-func (b *Bucket) find(key []byte) (Item, *cursor, error) {
+// lookup calls do with the item at key. Its bytes are valid only until do
+// returns: they may lie in mapped memory.
+func (b *Bucket) lookup(key []byte, do func(Item) error) error {
 	c := b.db.cursors.Get().(*cursor)
+	defer func() {
+		c.raw = nil
+		b.db.cursors.Put(c)
+	}()
+	if b.db.mem == nil || b.inline.buf != nil {
+		return c.lookup(b, key, do)
+	}
+	c.raw = b.db.mem
+	return b.db.mapping.guard(func() error { return c.lookup(b, key, do) })
+}
+
+func (c *cursor) lookup(b *Bucket, key []byte, do func(Item) error) error {
 	equal, err := c.seek(b, key)
 	if err == nil && len(key) == 0 {
 		equal, err = c.empty()
 	}
-	var it Item
-	if err == nil && equal {
-		it, err = c.item()
-	}
-	if err == nil && !equal {
-		err = ErrNotFound
-	}
 	if err != nil {
-		b.db.cursors.Put(c)
-		return Item{}, nil, err
+		return err
 	}
-	return it, c, nil
+	if !equal {
+		return ErrNotFound
+	}
+	it, err := c.item()
+	if err != nil {
+		return err
+	}
+	return do(it)
 }
 
 // empty reports whether the cursor stands on the empty key, which Bolt never
@@ -175,67 +188,90 @@ func (b *Bucket) Count() (int64, error) {
 type Item struct {
 	Key []byte // only lent, see the method that returned the item
 
-	b      *Bucket // that holds the key
-	val    []byte  // nil if not in memory
-	size   int64
-	off    int64 // of the value in the file
-	bucket bool
+	// The fields below fit, with the key and an error, into registers: a scan
+	// passes an item on for each key.
+	b    *Bucket // that holds the key
+	page *page   // whose memory may have the value; nil if it is to be read
+	pos  int64   // of the value in page; without one, in the file
+	size uint64  // of the value, and itemBucket
 }
 
+// itemBucket in an item's size says that the key holds a bucket.
+const itemBucket = 1 << 63
+
 // IsBucket reports whether the key holds a bucket.
-func (it Item) IsBucket() bool { return it.bucket }
+func (it *Item) IsBucket() bool { return it.size&itemBucket != 0 }
 
 // Size returns the length of the value in bytes.
-func (it Item) Size() int64 { return it.size }
+func (it *Item) Size() int64 { return int64(it.size &^ itemBucket) }
 
 // Offset returns where in the file the value starts.
-func (it Item) Offset() int64 { return it.off }
+func (it *Item) Offset() int64 {
+	if it.page != nil {
+		return it.page.off + it.pos
+	}
+	return it.pos
+}
 
 // Value returns the value, reading it if need be; it is lent as Key is.
 // A bucket has no value: [ErrIsBucket].
-func (it Item) Value() ([]byte, error) {
-	if it.val != nil && !it.bucket {
-		return it.val, nil
+func (it *Item) Value() ([]byte, error) {
+	if !it.IsBucket() {
+		if v := it.mem(); v != nil {
+			return v, nil
+		}
 	}
 	return it.value()
 }
 
 func (it *Item) value() ([]byte, error) {
-	if it.bucket {
+	if it.IsBucket() {
 		return nil, ErrIsBucket
 	}
 	return it.bytes()
 }
 
-func (it *Item) bytes() ([]byte, error) {
-	if it.val != nil {
-		return it.val, nil
+// mem returns the value, or the header of the bucket, if it is in memory; else
+// nil.
+func (it *Item) mem() []byte {
+	if it.page == nil {
+		return nil
 	}
-	v := make([]byte, it.size)
-	if _, err := readFull(it.b.db.r, v, it.off); err != nil {
-		return nil, fmt.Errorf("read bolt value at %d: %w", it.off, err)
+	end := it.pos + it.Size()
+	if end > int64(len(it.page.buf)) {
+		return nil
+	}
+	return it.page.buf[it.pos:end:end]
+}
+
+// bytes is mem, or reads.
+func (it *Item) bytes() ([]byte, error) {
+	if v := it.mem(); v != nil {
+		return v, nil
+	}
+	v := make([]byte, it.Size())
+	if _, err := readFull(it.b.db.r, v, it.Offset()); err != nil {
+		return nil, fmt.Errorf("read bolt value at %d: %w", it.Offset(), err)
 	}
 	return v, nil
 }
 
 // Open returns a reader of the value, which reads from the file as it goes and
 // stays valid.
-func (it Item) Open() *io.SectionReader {
-	return io.NewSectionReader(it.b.db.r, it.off, it.size)
+func (it *Item) Open() *io.SectionReader {
+	return io.NewSectionReader(it.b.db.r, it.Offset(), it.Size())
 }
 
 // Clone returns the item with memory of its own; a value that is in memory is
 // left behind, and read again when asked for.
-func (it Item) Clone() Item {
-	it.Key = bytes.Clone(it.Key)
-	it.val = nil
-	return it
+func (it *Item) Clone() Item {
+	return Item{Key: bytes.Clone(it.Key), b: it.b, pos: it.Offset(), size: it.size}
 }
 
 // Bucket returns the bucket that the key holds, which stays valid. Errors:
 // [ErrNotBucket], [ErrCorrupt], or what reading returned.
-func (it Item) Bucket() (*Bucket, error) {
-	if !it.bucket {
+func (it *Item) Bucket() (*Bucket, error) {
+	if !it.IsBucket() {
 		return nil, ErrNotBucket
 	}
 	parent := it.b
@@ -244,13 +280,14 @@ func (it Item) Bucket() (*Bucket, error) {
 		b.name = bytes.Clone(it.Key)
 		return nil, b.fault(parent.root, "buckets are nested too deep")
 	}
-	if it.size < bucketHeader {
+	size := it.Size()
+	if size < bucketHeader {
 		b.name = bytes.Clone(it.Key)
-		return nil, b.fault(parent.root, fmt.Sprintf("bucket header has %d bytes", it.size))
+		return nil, b.fault(parent.root, fmt.Sprintf("bucket header has %d bytes", size))
 	}
-	if it.size > bucketHeader+maxPageSize && it.val == nil {
+	if size > bucketHeader+maxPageSize && it.mem() == nil {
 		// Only an inline bucket is longer than its header, and those are small.
-		it.size = bucketHeader
+		it = &Item{b: it.b, Key: it.Key, pos: it.Offset(), size: itemBucket | bucketHeader}
 	}
 	v, err := it.bytes()
 	if err != nil {
@@ -271,7 +308,7 @@ func (it Item) Bucket() (*Bucket, error) {
 	buf := append(append(make([]byte, 0, len(v)-bucketHeader+len(it.Key)), v[bucketHeader:]...), it.Key...)
 	n := len(v) - bucketHeader
 	b.name = buf[n:]
-	p := page{off: it.off + bucketHeader, size: int64(n), buf: buf[:n:n]}
+	p := page{off: it.Offset() + bucketHeader, size: int64(n), buf: buf[:n:n]}
 	if n < headerSize {
 		return nil, b.fault(0, fmt.Sprintf("inline bucket of %d bytes", n))
 	}

@@ -332,7 +332,7 @@ func (w *walker) leaf(b *Bucket, p *page, r Range) {
 		if w.visit != nil {
 			w.visit(it)
 		}
-		if !it.bucket {
+		if !it.IsBucket() {
 			continue
 		}
 		sub, err := it.Bucket()

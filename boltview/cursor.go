@@ -12,6 +12,7 @@ type cursor struct {
 	b       *Bucket
 	stack   []frame // from the root to a leaf
 	depth   int     // frames of stack in use
+	raw     []byte  // the file in mapped memory, to be read in place if set
 	visited uint64  // pages, against a budget
 }
 
@@ -46,6 +47,13 @@ func (c *cursor) push(id uint64) error {
 	f.i, f.end = 0, 0
 	if c.b.inline.buf != nil {
 		f.page = c.b.inline
+		c.depth++
+		return nil
+	}
+	if c.raw != nil {
+		if reason := db.view(&f.page, id, c.raw); reason != "" {
+			return c.b.fault(id, reason)
+		}
 		c.depth++
 		return nil
 	}
@@ -86,11 +94,23 @@ func (c *cursor) key(p *page, i int) ([]byte, elem, error) {
 // search returns the first element of p whose key is not below key, and whether
 // it is equal.
 func (c *cursor) search(p *page, key []byte) (i int, equal bool, err error) {
+	// Both kinds of elements have position and length of the key side by side.
+	field := headerSize
+	if p.leaf {
+		field += 4
+	}
+	buf, data := p.buf, int64(headerSize+elemSize*p.count)
 	lo, hi := 0, p.count
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		k, _, err := c.key(p, mid)
-		if err != nil {
+		at := field + elemSize*mid
+		e := binary.LittleEndian.Uint64(buf[at : at+8 : at+8])
+		start := int64(at-field+headerSize) + int64(uint32(e))
+		end := start + int64(e>>32)
+		var k []byte
+		if start >= data && end-start <= maxKeySize && end <= int64(len(buf)) {
+			k = buf[start:end:end]
+		} else if k, _, err = c.key(p, mid); err != nil {
 			return 0, false, err
 		}
 		switch bytes.Compare(k, key) {
@@ -204,11 +224,7 @@ func (c *cursor) item() (Item, error) {
 // item makes the item of element e of p, a leaf of b.
 func (b *Bucket) item(p *page, key []byte, e elem) Item {
 	v := e.key + e.ksize
-	it := Item{Key: key, b: b, size: e.vsize, off: p.off + v, bucket: e.flags&flagBucket != 0}
-	if end := v + e.vsize; end <= int64(len(p.buf)) {
-		it.val = p.buf[v:end:end]
-	}
-	return it
+	return Item{Key: key, b: b, page: p, pos: v, size: uint64(e.vsize) | uint64(e.flags&flagBucket)<<63}
 }
 
 // next returns the element that the cursor stands on and goes one on. It
@@ -231,30 +247,26 @@ func (c *cursor) rest(yield func(Item, error) bool) bool {
 	f := &c.stack[c.depth-1]
 	p := &f.page
 	buf := p.buf
-	it := Item{b: c.b}
-	end := max(f.end, headerSize+elemSize*int64(p.count))
+	b, i, count := c.b, f.i, p.count
+	end := max(f.end, headerSize+elemSize*int64(count))
+	more := true
 	le := binary.LittleEndian
-	for i := f.i; i < p.count; i++ {
+	for more && i < count {
 		at := headerSize + elemSize*i
 		e := buf[at : at+elemSize : at+elemSize]
 		k := int64(at) + int64(le.Uint32(e[4:]))
 		v := k + int64(le.Uint32(e[8:]))
-		next := v + int64(le.Uint32(e[12:]))
+		size := uint64(le.Uint32(e[12:]))
+		next := v + int64(size)
 		if k < end || v-k > maxKeySize || next > int64(len(buf)) {
 			break
 		}
-		end = next
-		f.i, f.end = i+1, next
-		it.Key = buf[k:v:v]
-		it.val = buf[v:next:next]
-		it.size = next - v
-		it.off = p.off + v
-		it.bucket = le.Uint32(e)&flagBucket != 0
-		if !yield(it, nil) {
-			return false
-		}
+		i, end = i+1, next
+		size |= uint64(le.Uint32(e)&flagBucket) << 63
+		more = yield(Item{buf[k:v:v], b, p, v, size}, nil)
 	}
-	return true
+	f.i, f.end = i, end
+	return more
 }
 
 // skip goes at most n elements on, all of them in one leaf, and returns how

@@ -33,6 +33,11 @@ type DB struct {
 	pageSize int64
 	pages    uint64 // whole pages in the file
 
+	// mem is the file in mapped memory, if r comes from a [Mapping]. Only
+	// functions that the mapping guards may touch it.
+	mapping *Mapping
+	mem     []byte
+
 	opts   Options
 	metas  [2]meta
 	used   int // index in metas; -1 if the tree was found by search
@@ -83,6 +88,7 @@ func Open(r io.ReaderAt, size int64, opts Options) (*DB, error) {
 		metas:    metas,
 		branches: make([]atomic.Pointer[page], cacheBytes/pageSize),
 	}
+	db.mapping, db.mem = mapped(r, size)
 	db.cursors.New = func() any { return new(cursor) }
 	db.info = sync.OnceValue(db.makeInfo)
 	db.classed = sync.OnceValue(db.classify)

@@ -114,16 +114,15 @@ func layoutOf(root *Bucket) (Layout, error) {
 }
 
 // holds reports whether b has a bucket of that name.
-func (b *Bucket) holds(name string) (bool, error) {
-	it, c, err := b.find([]byte(name))
-	if err == ErrNotFound {
-		return false, nil
+func (b *Bucket) holds(name string) (ok bool, err error) {
+	err = b.lookup([]byte(name), func(it Item) error {
+		ok = it.IsBucket()
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = nil
 	}
-	if err != nil {
-		return false, err
-	}
-	defer b.db.cursors.Put(c)
-	return it.bucket, nil
+	return ok, err
 }
 
 // add counts one key. Those of the log are left to addLog.
@@ -134,7 +133,7 @@ func (e *Evidence) add(it Item) {
 		}
 		e.last = append(e.last[:0], it.Key...)
 	}
-	if it.bucket {
+	if it.IsBucket() {
 		if e.Layout == LayoutAny || e.Layout == LayoutB1 && it.b.isTop("wal") {
 			e.Sequence += it.sequence()
 		}
@@ -142,7 +141,7 @@ func (e *Evidence) add(it Item) {
 	}
 	e.Keys++
 	if e.Layout != LayoutBZ1 {
-		e.Bytes += it.size
+		e.Bytes += it.Size()
 	}
 	switch e.Layout {
 	case LayoutB1:
@@ -180,7 +179,7 @@ func (e *Evidence) addLog(root *Bucket) error {
 	var damage error
 	for part, err := range wal.All() {
 		var b *Bucket
-		if err == nil && !part.bucket {
+		if err == nil && !part.IsBucket() {
 			continue
 		}
 		if err == nil {
@@ -211,7 +210,7 @@ func (e *Evidence) addPart(root, part *Bucket) error {
 }
 
 func (e *Evidence) addEntry(root *Bucket, it Item) error {
-	if it.bucket || it.size < 12 {
+	if it.IsBucket() || it.Size() < 12 {
 		return nil
 	}
 	e.Log++
@@ -248,20 +247,16 @@ func (e *Evidence) size() int64 {
 	return e.Bytes
 }
 
-// has reports whether the bucket of that name in b has a value at key.
+// has reports whether the bucket of that name in b has something at key.
 func (b *Bucket) has(bucket, key []byte) (bool, error) {
 	sub, err := b.Bucket(bucket)
 	if err == nil {
-		var c *cursor
-		if _, c, err = sub.find(key); err == nil {
-			b.db.cursors.Put(c)
-			return true, nil
-		}
+		err = sub.lookup(key, func(Item) error { return nil })
 	}
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotBucket) {
 		return false, nil
 	}
-	return false, err
+	return err == nil, err
 }
 
 // addBZ1 counts a block, from its first time to its last time and points in
@@ -319,22 +314,22 @@ func (b *Bucket) isTop(name string) bool {
 
 // head returns up to n bytes that the value starts with, nil if it has none or
 // fewer than 8.
-func (it Item) head(n int64) []byte {
-	if n = min(n, it.size); n < 8 {
+func (it *Item) head(n int64) []byte {
+	if n = min(n, it.Size()); n < 8 {
 		return nil
 	}
-	if it.val != nil {
-		return it.val[:n]
+	if v := it.mem(); v != nil {
+		return v[:n]
 	}
 	b := make([]byte, n)
-	if _, err := readFull(it.b.db.r, b, it.off); err != nil {
+	if _, err := readFull(it.b.db.r, b, it.Offset()); err != nil {
 		return nil
 	}
 	return b
 }
 
 // sequence returns that of the bucket that the key holds, 0 if it has none.
-func (it Item) sequence() uint64 {
+func (it *Item) sequence() uint64 {
 	if v := it.head(bucketHeader); len(v) == bucketHeader {
 		return binary.LittleEndian.Uint64(v[8:])
 	}

@@ -31,7 +31,7 @@ var (
 )
 
 func (n *info) Name() string { return n.name }
-func (n *info) IsDir() bool  { return n.root != nil || n.item.bucket || n.salvage }
+func (n *info) IsDir() bool  { return n.root != nil || n.item.IsBucket() || n.salvage }
 func (n *info) Sys() any     { return n }
 
 func (n *info) Size() int64 {
@@ -114,7 +114,7 @@ func (f *file) Extent() (*os.File, int64, bool) {
 	if f.info.data != nil {
 		return nil, 0, false
 	}
-	return extent(f.info.fsys.db.r, f.info.item.off)
+	return extent(f.info.fsys.db.r, f.info.item.Offset())
 }
 
 // extent returns where on disk the bytes of r at off are.

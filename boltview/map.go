@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 
@@ -16,7 +15,7 @@ import (
 // an [io.ReaderAt] that any number of databases may be opened on, each through
 // an [io.SectionReader].
 //
-// Reads copy, and nothing ever points into the map. So a file that is cut while
+// Nothing that a reader gets ever points into the map. So a file that is cut while
 // it is mapped, or a disk that fails, makes reads return an error, and does not
 // end the process.
 type Mapping struct {
@@ -62,34 +61,63 @@ func (m *Mapping) ReadAt(b []byte, off int64) (n int, err error) {
 	if off < 0 {
 		return 0, errors.New("read a map: negative offset")
 	}
-	if !m.enter() {
-		return 0, os.ErrClosed
-	}
-	defer m.leave()
 	if off >= int64(len(m.data)) {
 		return 0, io.EOF
 	}
-	if n, err = copyMap(b, m.data[off:]); err == nil && n < len(b) {
-		err = io.EOF
+	err = m.guard(func() error {
+		n = copy(b, m.data[off:])
+		return nil
+	})
+	if err != nil {
+		return 0, err
 	}
-	return n, err
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
-// copyMap is copy from mapped memory, where a page that the file has lost is an
-// error.
-func copyMap(dst, src []byte) (n int, err error) {
+// guard calls f, which may touch the map; what f leaves behind must not. Where
+// the file has lost a page that is in the map, the error says so.
+func (m *Mapping) guard(f func() error) (err error) {
+	if !m.enter() {
+		return os.ErrClosed
+	}
 	old := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(old)
+		m.leave()
 		switch r := recover().(type) {
 		case nil:
+		case interface{ Addr() uintptr }: // a fault
+			err = fmt.Errorf("read a mapped file: %w: the file is shorter than it was, or its disk fails", io.ErrUnexpectedEOF)
 		default:
 			panic(r)
-		case runtime.Error:
-			n, err = 0, fmt.Errorf("read a mapped file: %w: the file is shorter than it was, or cannot be read", io.ErrUnexpectedEOF)
 		}
 	}()
-	return copy(dst, src), nil
+	return f()
+}
+
+// mapped returns the bytes of r, of which there are size, if they lie in a map.
+func mapped(r io.ReaderAt, size int64) (*Mapping, []byte) {
+	var off int64
+	for {
+		switch s := r.(type) {
+		case *Mapping:
+			if off < 0 || size < 0 || off+size > int64(len(s.data)) {
+				return nil, nil
+			}
+			return s, s.data[off : off+size]
+		case *io.SectionReader:
+			under, start, n := s.Outer()
+			if off < 0 || off+size > n {
+				return nil, nil
+			}
+			r, off = under, start+off
+		default:
+			return nil, nil
+		}
+	}
 }
 
 // enter begins a read. It returns false after Close.

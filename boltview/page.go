@@ -66,7 +66,7 @@ func (p *page) parseHeader(b []byte, size, room int64) string {
 func (db *DB) load(p *page, id uint64, buf []byte) (reason string, err error) {
 	*p = page{id: id, buf: buf[:0]}
 	if id < 2 || id >= db.pages {
-		return fmt.Sprintf("not in the file, which has pages 2 to %d", int64(db.pages)-1), nil
+		return db.outside(), nil
 	}
 	p.off = int64(id) * db.pageSize
 	if err := db.fill(p, db.pageSize); err != nil {
@@ -80,6 +80,24 @@ func (db *DB) load(p *page, id uint64, buf []byte) (reason string, err error) {
 		return "", db.fill(p, min(p.size, max(wholeMax, headerSize+elemSize*int64(p.count))))
 	}
 	return "", nil
+}
+
+// view makes p page id of the file that mem holds, without copying.
+func (db *DB) view(p *page, id uint64, mem []byte) (reason string) {
+	*p = page{id: id}
+	if id < 2 || id >= db.pages {
+		return db.outside()
+	}
+	p.off = int64(id) * db.pageSize
+	if reason := p.parseHeader(mem[p.off:], db.pageSize, int64(db.pages)*db.pageSize-p.off); reason != "" {
+		return reason
+	}
+	p.buf = mem[p.off : p.off+p.size]
+	return ""
+}
+
+func (db *DB) outside() string {
+	return fmt.Sprintf("not in the file, which has pages 2 to %d", int64(db.pages)-1)
 }
 
 // fill makes p.buf the first n bytes of the page.

@@ -277,12 +277,8 @@ func (s *search) isPart(c, older *Candidate) bool {
 		if !outside(it.Key) {
 			continue
 		}
-		_, cur, err := root.find(it.Key)
-		if errors.Is(err, ErrNotFound) {
+		if err := root.lookup(it.Key, func(Item) error { return nil }); errors.Is(err, ErrNotFound) {
 			return true
-		}
-		if err == nil {
-			s.db.cursors.Put(cur)
 		}
 	}
 	return false

@@ -134,7 +134,8 @@ func (c *counter) leaf(b *Bucket, p *page, sub *Stats) error {
 		if err != nil {
 			return err
 		}
-		inner, err := b.item(p, k, e).Bucket()
+		it := b.item(p, k, e)
+		inner, err := it.Bucket()
 		if err != nil {
 			return err
 		}

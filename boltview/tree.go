@@ -64,11 +64,11 @@ func (w *treeWalk) bucket(b *Bucket, depth int, from []byte) bool {
 		}
 		// In a sound file a byte is reached twice: in an inline bucket, and in
 		// the value that this bucket is.
-		if w.left -= elemSize + int64(len(it.Key)) + it.size; w.left < 0 {
+		if w.left -= elemSize + int64(len(it.Key)) + it.Size(); w.left < 0 {
 			w.yield(Node{In: b, Depth: depth}, b.fault(b.root, "buckets hold more than the file has"))
 			return false
 		}
-		if !it.bucket {
+		if !it.IsBucket() {
 			if !w.yield(Node{In: b, Depth: depth, Item: it}, nil) {
 				return false
 			}
