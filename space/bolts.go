@@ -20,14 +20,15 @@ const maxOpen = 64
 // stays, each Bolt file is the tree in it, and other files are left out.
 type bolts struct {
 	root fs.FS
+	opts boltview.Options
 
 	mu   sync.Mutex // guards what follows; never held while reading
 	dbs  map[string]func() (*boltview.DB, error)
 	uses []string // keys of dbs, the one used last at the end
 }
 
-func newBolts(root fs.FS) *bolts {
-	return &bolts{root: root, dbs: map[string]func() (*boltview.DB, error){}}
+func newBolts(root fs.FS, opts boltview.Options) *bolts {
+	return &bolts{root: root, opts: opts, dbs: map[string]func() (*boltview.DB, error){}}
 }
 
 // open returns the Bolt file name of the tree.
@@ -35,7 +36,7 @@ func (b *bolts) open(name string) (*boltview.DB, error) {
 	b.mu.Lock()
 	get, ok := b.dbs[name]
 	if !ok {
-		get = sync.OnceValues(func() (*boltview.DB, error) { return openBolt(b.root, name) })
+		get = sync.OnceValues(func() (*boltview.DB, error) { return openBolt(b.root, name, b.opts) })
 		b.dbs[name] = get
 		if len(b.uses) == maxOpen {
 			delete(b.dbs, b.uses[0])
@@ -57,7 +58,7 @@ func (b *bolts) open(name string) (*boltview.DB, error) {
 
 // openBolt opens a Bolt file of any tree. The file stays open: what a view
 // opens holds no descriptor of its own.
-func openBolt(root fs.FS, name string) (*boltview.DB, error) {
+func openBolt(root fs.FS, name string, opts boltview.Options) (*boltview.DB, error) {
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func openBolt(root fs.FS, name string) (*boltview.DB, error) {
 	if !ok || !fi.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: boltview.ErrNotBolt}
 	}
-	db, err := boltview.Open(r, fi.Size(), boltview.Options{})
+	db, err := boltview.Open(r, fi.Size(), opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -189,7 +190,7 @@ func (d *boltDir) ReadDir(n int) ([]fs.DirEntry, error) {
 				continue
 			}
 			// A file that cannot be read is listed: opening it tells why.
-			if db, err := openBolt(d.b.root, path.Join(d.name, e.Name())); db != nil || !errors.Is(err, boltview.ErrNotBolt) {
+			if db, err := openBolt(d.b.root, path.Join(d.name, e.Name()), boltview.Options{}); db != nil || !errors.Is(err, boltview.ErrNotBolt) {
 				kept = append(kept, dirOf{e})
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/snapfs/snapfs/chain"
@@ -28,8 +29,10 @@ func (t *Tree) controlDir(opts Options) entry {
 func (t *Tree) addChain(control *dir) {
 	points, layers, times := &dir{}, &dir{}, &dir{}
 	seen := map[string]int{}
+	var at func() (fs.FS, error)
 	for p := range t.chain.Points() {
-		points.add(entry{name: p.Name, open: t.at(p.Name), time: p.Time})
+		at = t.at(p.Name)
+		points.add(entry{name: p.Name, open: at, time: p.Time})
 		layers.add(entry{name: p.Name, open: func() (fs.FS, error) { return t.chain.LayerView(p.Layer), nil }, time: p.Time})
 		if p.Time.IsZero() {
 			continue
@@ -38,21 +41,31 @@ func (t *Tree) addChain(control *dir) {
 		if seen[name]++; seen[name] > 1 {
 			name = fmt.Sprintf("%s-%d", name, seen[name])
 		}
-		times.add(entry{name: name, link: "../points/" + p.Name, open: t.at(p.Name), time: p.Time})
+		times.add(entry{name: name, link: "../points/" + p.Name, open: at, time: p.Time})
 	}
 	newest, _ := t.chain.At(chain.Latest)
-	points.add(entry{name: chain.Latest, link: newest.Point().Name, open: t.at(chain.Latest), time: newest.Point().Time})
+	points.add(entry{name: chain.Latest, link: newest.Point().Name, open: at, time: newest.Point().Time})
 
 	control.add(entry{name: "chain.json", data: func() ([]byte, error) { return Describe(t.chain) }, time: t.time})
+	if _, err := t.MetaAt(t.view.Point()); err == nil {
+		control.add(entry{name: "meta.json", data: t.metaJSON, time: t.time})
+	}
 	control.add(entry{name: "points", dir: points, time: t.time})
 	control.add(entry{name: "times", dir: times, time: t.time})
 	control.add(entry{name: "layers", dir: layers, time: t.time})
 	control.add(entry{name: "bolt", open: func() (fs.FS, error) { return t.bolts, nil }, time: t.time})
 }
 
-// at returns what opens the view at a point.
+// at returns what opens the view at a point. It is made once, when it is first
+// asked for.
 func (t *Tree) at(point string) func() (fs.FS, error) {
-	return func() (fs.FS, error) { return t.chain.At(point) }
+	return sync.OnceValues(func() (fs.FS, error) {
+		v, err := t.chain.At(point)
+		if err != nil {
+			return nil, err
+		}
+		return t.ghosts(v, t.mode), nil
+	})
 }
 
 // description is chain.json.

@@ -5,6 +5,7 @@
 //	/                        the merged view at the chosen point in time
 //	/.snapfs/                there, but not in the listing of the root
 //	  chain.json             layers, times, sizes, warnings
+//	  meta.json              the newest metadata, decoded, without hashes of passwords
 //	  status.json            what the program that serves the tree says of itself
 //	  points/full points/0 … the merged view after each layer; latest is a link
 //	  times/<time>           links to the points, by backup time

@@ -33,12 +33,19 @@ type Options struct {
 	// At is the point shown at the root, see [chain.Chain.At].
 	At string
 
+	// Ghosts says what to do with shards that the server had dropped. They can
+	// be told where there is a meta file that can be read.
+	Ghosts chain.Ghosts
+
 	// ShowControl lists the control directory in the root.
 	ShowControl bool
 
 	// Status makes the content of status.json, each time it is read. Without
 	// it there is no such file.
 	Status func() ([]byte, error)
+
+	// Bolt says how Bolt files are read.
+	Bolt boltview.Options
 }
 
 // Tree is an open snapshot as one io/fs tree. It implements [fs.FS],
@@ -53,6 +60,7 @@ type Tree struct {
 	time    time.Time
 
 	chain *chain.Chain
+	mode  chain.Ghosts
 	view  *chain.View
 	bolts *bolts
 
@@ -83,8 +91,10 @@ func Open(name string, opts Options) (*Tree, error) {
 		c.Close()
 		return nil, err
 	}
-	t.chain, t.view, t.root = c, view, view
-	t.bolts = newBolts(view)
+	t.chain, t.mode = c, opts.Ghosts
+	t.view = t.ghosts(view, opts.Ghosts)
+	t.root = t.view
+	t.bolts = newBolts(t.view, opts.Bolt)
 	t.time = view.Point().Time
 	t.control = t.controlDir(opts)
 	return t, nil
@@ -100,7 +110,7 @@ func (t *Tree) openBolt(name string, opts Options) error {
 		f.Close()
 		return err
 	}
-	if t.db, err = boltview.Open(f, st.Size(), boltview.Options{}); err != nil {
+	if t.db, err = boltview.Open(f, st.Size(), opts.Bolt); err != nil {
 		f.Close()
 		return err
 	}
@@ -148,7 +158,7 @@ func (t *Tree) count() (files, bytes int64) {
 	return files, bytes
 }
 
-// Bolt returns the Bolt file name of the root opened for reading; "." or ""
+// Bolt returns the Bolt file name of the tree opened for reading; "." or ""
 // stands for the bare Bolt file that the tree was opened with. The error
 // matches [fs.ErrNotExist], or is one of [boltview.Open].
 func (t *Tree) Bolt(name string) (*boltview.DB, error) {
@@ -158,7 +168,11 @@ func (t *Tree) Bolt(name string) (*boltview.DB, error) {
 		}
 		return t.db, nil
 	}
-	return t.bolts.open(path.Clean(name))
+	name = path.Clean(name)
+	if first, _ := split(name); first == Control {
+		return openBolt(t, name, t.bolts.opts)
+	}
+	return t.bolts.open(name)
 }
 
 // find returns the tree that serves name, and its name in there.
