@@ -63,7 +63,7 @@ func TestLibraries(t *testing.T) {
 		"github.com/bmatcuk/doublestar/v4": {in: []string{"restore", "cmd/snapfs"}},
 		"go.etcd.io/bbolt":                 {in: []string{"internal/sample"}, inTests: []string{everywhere}},
 		"google.golang.org/protobuf":       {in: []string{"internal/sample", "influx"}, inTests: []string{everywhere}},
-		"github.com/klauspost/compress":   {in: []string{"influx"}}, // snappy
+		"github.com/klauspost/compress":    {in: []string{"influx"}}, // snappy
 		"golang.org/x/sync":                {in: []string{everywhere}},
 		"golang.org/x/sys":                 {in: []string{everywhere}},
 		"github.com/rogpeppe/go-internal":  {inTests: []string{everywhere}},
