@@ -1,201 +1,174 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"path"
-	"unicode"
-	"unicode/utf8"
+	"strings"
 
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/internal/hint"
-	"github.com/snapfs/snapfs/internal/names"
 	"github.com/snapfs/snapfs/space"
 )
 
 type boltCmd struct {
+	Info    boltInfoCmd    `cmd:"" help:"Tell what a Bolt file says of itself, and how it is read."`
 	Buckets boltBucketsCmd `cmd:"" help:"List the buckets of a file or bucket."`
 	Keys    boltKeysCmd    `cmd:"" help:"List the keys of a bucket."`
 	Get     boltGetCmd     `cmd:"" help:"Write the value of a key."`
+	Stats   boltStatsCmd   `cmd:"" help:"Count pages, keys, levels and bytes."`
+	Check   boltCheckCmd   `cmd:"" help:"Go through a whole file and list what is wrong with it."`
+	Pages   boltPagesCmd   `cmd:"" help:"List the pages of a file."`
+	Page    boltPageCmd    `cmd:"" help:"Show what is in a page."`
+	Inspect boltInspectCmd `cmd:"" help:"Print the tree of buckets as JSON."`
+	Dump    boltDumpCmd    `cmd:"" help:"Print pages in hexadecimal digits."`
+	Export  boltExportCmd  `cmd:"" help:"Write a bucket and all in it as JSON Lines, or as a tar."`
 }
 
 func (boltCmd) Help() string {
-	return `Names of buckets and keys are as they are in the file; with --parse-format name as in the mount, with
-percent signs for what is not plain; with --parse-format hex in hexadecimal digits.
+	return `The commands are those of the bbolt program, but read in place, inside of a tar too, and survive files that
+bbolt does not.
+
+FILE is a path in the snapshot, such as telemetry/default/1; leave it out if SNAP is a Bolt file itself. What
+follows are buckets, from the outermost inwards. How they and keys are written is up to --parse-format:
+  text   as they are            ascii  quoted as in Go: \x00, \t, \u00e9      hex   hexadecimal digits
+  be64   a number: 8 bytes      time   a time in RFC 3339: 8 bytes            name  as in the mount: %2F
+and --format says how keys and values are printed:
+  auto   text if printable, else hex            ascii     quoted as in Go, in ASCII
+  hex    hexadecimal digits                     bytes     as they are
+  be64   8 bytes as a number, else 0x… in hex   time      8 bytes as nanoseconds since 1970, else 0x…
+  json   a JSON string if UTF-8, else {"hex":…} redacted  length and SHA-256 only
+ascii-encoded is as bbolt has it: quoted to print, plain to read.
+
+With --json each key is {"key": text if it is printable, "key_hex": always, …}, and each value the same with
+"value" and "value_base64"; see docs/json.md.
+
+Torn files are read by the newest tree that is whole; --meta chooses another, and info tells which and why.
 
 Examples:
   snapfs bolt buckets /tmp/snap telemetry/default/1
-  snapfs bolt keys --format hex /tmp/snap telemetry/default/1 cpu,host=alpha
-  snapfs bolt get --parse-format hex shard.db 6370752c686f73743d616c706861 1412c5e6d4e45000
-  snapfs bolt buckets shard.db`
+  snapfs bolt keys --format time --limit 3 /tmp/snap telemetry/default/1 cpu,host=alpha
+  snapfs bolt get --format json shard.db fields cpu
+  snapfs bolt keys --parse-format time --from 2015-11-01T00:00:00Z shard.db cpu,host=alpha
+  snapfs bolt check /tmp/snap
+  snapfs bolt export --tar shard.db | tar -t`
 }
 
-// boltArgs names a bucket of a Bolt file within a snapshot.
+// boltArgs names a Bolt file within a snapshot, and something in it.
 type boltArgs struct {
 	atFlag
-	ParseFormat string `default:"text" enum:"text,hex,name" placeholder:"FORMAT" help:"How buckets and keys are given: text, hex, name."`
+	Meta boltview.Meta `default:"auto" placeholder:"META" help:"Which tree to read: auto, that of meta page 0 or 1, or salvage, the best that a search through all pages finds."`
 	snapArg
-	Path []string `arg:"" optional:"" help:"The Bolt file in the snapshot (not if SNAP is a Bolt file itself), then buckets."`
+	Path []string `arg:"" optional:"" help:"The Bolt file in the snapshot (not if SNAP is a Bolt file itself), then what is asked for in it."`
 }
 
-// formatFlag says how keys and values are printed.
-type formatFlag struct {
-	Format string `short:"f" default:"auto" enum:"auto,ascii,hex,bytes" placeholder:"FORMAT" help:"How to print: auto (text if printable, else hex), ascii (quoted), hex, bytes."`
+// boltFile is an open Bolt file.
+type boltFile struct {
+	*boltview.DB
+	tree *space.Tree
+	name string   // in the tree
+	path string   // as messages name it
+	rest []string // arguments behind the file
 }
 
-// bucket finds the bucket that the arguments name. more is the number of
-// arguments at the end that are no buckets; they are returned decoded.
-func (c *boltArgs) bucket(t *space.Tree, more int) (b *boltview.Bucket, rest [][]byte, err error) {
-	args, file := c.Path, "."
-	if t.Chain() != nil {
-		if len(args) == 0 {
-			return nil, nil, &codeError{hint.Wrap(errors.New("which Bolt file?"), "snapfs ls -R %s .snapfs/bolt lists them", c.Snap), exitUsage}
-		}
-		if file, err = clean(args[0]); err != nil {
-			return nil, nil, err
-		}
-		args = args[1:]
-	}
-	if len(args) < more {
-		return nil, nil, &codeError{hint.Wrap(errors.New("which key?"), "snapfs bolt keys lists them"), exitUsage}
-	}
-	db, err := t.Bolt(file)
+func (f *boltFile) Close() error { return f.tree.Close() }
+
+// tree opens the snapshot.
+func (c *boltArgs) tree() (*space.Tree, error) {
+	return c.open(space.Options{At: c.At, Bolt: boltview.Options{Meta: c.Meta}})
+}
+
+// file opens the Bolt file that the arguments name, which is to be closed, and
+// says so if it is torn.
+func (c *boltArgs) file(a *App) (f *boltFile, err error) {
+	t, err := c.tree()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	b = db.Root()
-	for i, arg := range args {
-		key, err := c.parse(arg)
+	defer func() {
 		if err != nil {
-			return nil, nil, err
+			t.Close()
 		}
-		if i >= len(args)-more {
-			rest = append(rest, key)
-			continue
+	}()
+	f = &boltFile{tree: t, name: ".", path: c.Snap, rest: c.Path}
+	if t.Chain() != nil {
+		if len(c.Path) == 0 {
+			return nil, &codeError{hint.Wrap(errors.New("which Bolt file?"), "snapfs ls -R %s lists the files; each shard is one", c.Snap), exitUsage}
+		}
+		if f.name, err = boltName(c.Path[0]); err != nil {
+			return nil, err
+		}
+		f.path, f.rest = path.Join(c.Snap, f.name), c.Path[1:]
+	}
+	if f.DB, err = t.Bolt(f.name); err != nil {
+		return nil, err
+	}
+	if i := f.Info(); i.Class != "" && i.Class != boltview.ClassA {
+		a.warn("%s is damaged, class %s; read by %s", f.path, i.Class, usedTree(i))
+	}
+	return f, nil
+}
+
+// boltName turns the path of a Bolt file as a user types it into one of the
+// tree. The place of the file among the trees of Bolt files is as good.
+func boltName(arg string) (string, error) {
+	name, err := clean(arg)
+	if inner, ok := strings.CutPrefix(name, space.Control+"/bolt/"); ok {
+		name = inner
+	}
+	return name, err
+}
+
+// usedTree says which tree of a file is read, and why.
+func usedTree(i boltview.Info) string {
+	if i.Meta < 0 {
+		return fmt.Sprintf("page %d: %s", i.Root, i.Why)
+	}
+	return fmt.Sprintf("meta %d: %s", i.Meta, i.Why)
+}
+
+// warn tells about something that is no error.
+func (a *App) warn(format string, args ...any) {
+	fmt.Fprintf(a.Stderr, "snapfs: warning: %s\n", printable(fmt.Sprintf(format, args...)))
+}
+
+// bucket finds the bucket that args name.
+func (f *boltFile) bucket(args []string, format bucketFlag) (*boltview.Bucket, error) {
+	b := f.Root()
+	for _, arg := range args {
+		key, err := parseKey(format.BucketFormat, arg)
+		if err != nil {
+			return nil, err
 		}
 		if b, err = b.Bucket(key); err != nil {
-			return nil, nil, fmt.Errorf("%s: bucket %q: %w", path.Join(c.Snap, file), arg, err)
+			return nil, fmt.Errorf("%s: bucket %q: %w", f.path, arg, err)
 		}
 	}
-	return b, rest, nil
+	return b, nil
 }
 
-// parse turns an argument into a key.
-func (c *boltArgs) parse(arg string) ([]byte, error) {
-	switch c.ParseFormat {
-	case "hex":
-		key, err := hex.DecodeString(arg)
-		if err != nil {
-			return nil, &codeError{fmt.Errorf("%q: %w", arg, err), exitUsage}
-		}
-		return key, nil
-	case "name":
-		key, ok := names.Decode(arg)
-		if !ok {
-			return nil, &codeError{fmt.Errorf("%q is not a name as in the mount", arg), exitUsage}
-		}
-		return key, nil
-	}
-	return []byte(arg), nil
+// damage collects the damage that a command met on its way, and goes on after.
+type damage struct {
+	app   *App
+	first error
 }
 
-// format returns key as it is printed.
-func (f formatFlag) format(key []byte) []byte {
-	switch f.Format {
-	case "hex":
-		return hex.AppendEncode(nil, key)
-	case "bytes":
-		return key
-	case "ascii":
-		return fmt.Appendf(nil, "%+q", key)
-	}
-	if utf8.Valid(key) && bytes.IndexFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return key
-	}
-	return hex.AppendEncode(nil, key)
-}
-
-type boltBucketsCmd struct {
-	formatFlag
-	boltArgs
-}
-
-func (c *boltBucketsCmd) Run(a *App) error {
-	return c.list(a, c.formatFlag, func(it boltview.Item) bool { return it.IsBucket() })
-}
-
-type boltKeysCmd struct {
-	formatFlag
-	boltArgs
-}
-
-func (c *boltKeysCmd) Run(a *App) error {
-	return c.list(a, c.formatFlag, func(boltview.Item) bool { return true })
-}
-
-// list prints the keys of a bucket that want accepts.
-func (c *boltArgs) list(a *App, f formatFlag, want func(boltview.Item) bool) error {
-	t, err := c.open(space.Options{At: c.At})
-	if err != nil {
+// met reports err, unless it is one to stop at: then it is returned.
+func (d *damage) met(err error) error {
+	if !errors.Is(err, boltview.ErrCorrupt) {
 		return err
 	}
-	defer t.Close()
-	b, _, err := c.bucket(t, 0)
-	if err != nil {
-		return err
+	d.app.complain(err)
+	if d.first == nil {
+		d.first = err
 	}
-	out := bufio.NewWriter(a.Stdout)
-	for it, err := range b.All() {
-		if err == nil {
-			err = a.ctx.Err()
-		}
-		if err != nil {
-			return errors.Join(err, out.Flush())
-		}
-		if !want(it) {
-			continue
-		}
-		if _, err := fmt.Fprintf(out, "%s\n", f.format(it.Key)); err != nil {
-			return err
-		}
-	}
-	return out.Flush()
+	return nil
 }
 
-type boltGetCmd struct {
-	formatFlag
-	boltArgs
-}
-
-func (c *boltGetCmd) Run(a *App) error {
-	t, err := c.open(space.Options{At: c.At})
-	if err != nil {
-		return err
+// err returns the end of a command.
+func (d *damage) err() error {
+	if d.first == nil {
+		return nil
 	}
-	defer t.Close()
-	b, rest, err := c.bucket(t, 1)
-	if err != nil {
-		return err
-	}
-	it, err := b.Item(rest[0])
-	if err == nil && it.IsBucket() {
-		err = hint.Wrap(boltview.ErrIsBucket, "snapfs bolt keys lists what is in it")
-	}
-	if err != nil {
-		return fmt.Errorf("key %q: %w", c.Path[len(c.Path)-1], err)
-	}
-	if c.Format == "bytes" {
-		_, err := io.Copy(a.Stdout, it.Open())
-		return err
-	}
-	v, err := it.Value()
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(a.Stdout, "%s\n", c.format(v))
-	return err
+	return &codeError{nil, exitDamage}
 }

@@ -35,6 +35,7 @@ type chainInfo struct {
 	Files     int             `json:"files"`
 	Bytes     int64           `json:"bytes"`
 	Shards    int             `json:"shards"`
+	Torn      []string        `json:"torn"` // Bolt files whose metas show that they are torn
 	Databases []database      `json:"databases"`
 	Points    []point         `json:"points"`
 	Warnings  []chain.Warning `json:"warnings"`
@@ -66,10 +67,41 @@ func (c *infoCmd) Run(a *App) error {
 		return err
 	}
 	info := describeChain(t.Chain(), t.View(), points)
+	if info.Torn, err = tornFiles(a, t.View()); err != nil {
+		return err
+	}
 	if c.JSON {
 		return a.printJSON(info)
 	}
 	return a.printInfo(info)
+}
+
+// tornFiles returns the paths of the Bolt files of a view that show at once
+// that they are torn.
+func tornFiles(a *App, v *chain.View) ([]string, error) {
+	torn := []string{}
+	for f := range v.Files() {
+		if err := a.ctx.Err(); err != nil {
+			return nil, err
+		}
+		if !f.Mode.IsRegular() || f.Size == 0 {
+			continue
+		}
+		file, err := v.Open(f.Path)
+		if err != nil {
+			continue // it cannot be read, which warnings tell
+		}
+		r, ok := file.(io.ReaderAt)
+		if ok {
+			_, err = r.ReadAt(make([]byte, 1), f.Size-1)
+		}
+		// A member that is cut off has warnings of its own.
+		if ok && (err == nil || err == io.EOF) && tornSign(r, f.Size) {
+			torn = append(torn, f.Path)
+		}
+		file.Close()
+	}
+	return torn, nil
 }
 
 func describeChain(c *chain.Chain, v *chain.View, points []point) chainInfo {
@@ -163,7 +195,22 @@ func (a *App) printInfo(i chainInfo) error {
 			return err
 		}
 	}
+	a.printTorn(w, i)
 	return a.printWarnings(w, i.Warnings)
+}
+
+// printTorn tells how many files are torn, and which the first are.
+func (a *App) printTorn(w io.Writer, i chainInfo) {
+	const shown = 3
+	if len(i.Torn) == 0 {
+		return
+	}
+	list := strings.Join(i.Torn[:min(shown, len(i.Torn))], ", ")
+	if more := len(i.Torn) - shown; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	fmt.Fprintf(w, "\n%s torn: %s\n", plural(int64(len(i.Torn)), "Bolt file"), printable(list))
+	fmt.Fprintf(w, "  hint: snapfs bolt check %s\n", printable(i.Path))
 }
 
 func (a *App) databaseTable(dbs []database) *table {
@@ -224,20 +271,4 @@ func (c *infoCmd) bolt(a *App, t *space.Tree) error {
 		}{c.Snap, "bolt", info})
 	}
 	return a.printBolt(c.Snap, info)
-}
-
-func (a *App) printBolt(name string, i boltview.Info) error {
-	fmt.Fprintf(a.Stdout, "%s: Bolt file, %s bytes\n\n", name, a.size(i.Size))
-	tab := &table{}
-	tab.add("page size", fmt.Sprint(i.PageSize))
-	tab.add("pages", fmt.Sprintf("%d in the file, %d in use", i.Pages, i.HighWater))
-	tab.add("transaction", fmt.Sprint(i.TxID))
-	tab.add("meta page", fmt.Sprintf("%d (%s)", i.Meta, i.Why))
-	if err := tab.write(a.Stdout); err != nil {
-		return err
-	}
-	for _, d := range i.Damage {
-		fmt.Fprintf(a.Stdout, "damage: %s\n", d)
-	}
-	return nil
 }

@@ -9,15 +9,16 @@ import (
 	"path"
 	"time"
 
+	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/internal/attr"
 	"github.com/snapfs/snapfs/space"
 )
 
 type lsCmd struct {
-	Long      bool `short:"l" help:"Show mode, size, time and layer."`
+	Long      bool `short:"l" help:"Show mode, size, time and layer, and mark files that are damaged."`
 	Recursive bool `short:"R" help:"List directories below as well, with whole paths."`
 	All       bool `short:"a" help:"List the control directory .snapfs as well."`
-	JSON      bool `name:"json" help:"One JSON object a line: path, type, size, mode, mtime, attrs."`
+	JSON      bool `name:"json" help:"One JSON object a line: path, type, size, mode, mtime, attrs, class."`
 	atFlag
 	snapArg
 	Path []string `arg:"" optional:"" help:"Files or directories; the root if none is given. .snapfs/… works too."`
@@ -64,7 +65,7 @@ func (c *lsCmd) Run(a *App) error {
 type lister struct {
 	cmd   *lsCmd
 	app   *App
-	tree  fs.FS
+	tree  *space.Tree
 	out   *bufio.Writer
 	first error
 }
@@ -97,7 +98,7 @@ func (l *lister) list(p string) error {
 		return err
 	}
 	if !fi.IsDir() {
-		return l.print(p, fi)
+		return l.print(p, p, fi)
 	}
 	return l.dir(p, "")
 }
@@ -135,7 +136,7 @@ func (l *lister) dir(p, prefix string) error {
 func (l *lister) entry(p, shown string, e fs.DirEntry) error {
 	fi, err := e.Info()
 	if err == nil {
-		err = l.print(shown, fi)
+		err = l.print(p, shown, fi)
 	}
 	if err == nil && l.cmd.Recursive && e.IsDir() {
 		err = l.dir(p, shown+"/")
@@ -154,14 +155,23 @@ type listed struct {
 	Mode  string            `json:"mode"` // octal permissions
 	MTime time.Time         `json:"mtime"`
 	Attrs map[string]string `json:"attrs,omitempty"` // as the extended attributes user.snapfs.* of the mount
+	Class boltview.Class    `json:"class,omitempty"` // of a Bolt file that is torn
 }
 
-func (l *lister) print(shown string, fi fs.FileInfo) error {
+// print lists p under the name shown.
+func (l *lister) print(p, shown string, fi fs.FileInfo) error {
+	var class boltview.Class
+	var problem string
+	if (l.cmd.Long || l.cmd.JSON) && holdsFiles(l.tree, p) {
+		class, problem = tornFile(l.tree, p, fi)
+	}
 	if l.cmd.JSON {
 		if err := l.out.Flush(); err != nil {
 			return err
 		}
-		return l.app.printLine(describe(shown, fi))
+		line := describe(shown, fi)
+		line.Class = class
+		return l.app.printLine(line)
 	}
 	name := shown
 	if fi.IsDir() {
@@ -184,6 +194,7 @@ func (l *lister) print(shown string, fi fs.FileInfo) error {
 	if fi.Mode().IsRegular() {
 		size = l.app.size(fi.Size())
 	}
+	damage += tornMark(class, problem)
 	_, err := fmt.Fprintf(l.out, "%s %12s  %-20s  %-6s %s%s\n", fi.Mode(), size, when(fi.ModTime()), layer, name, damage)
 	return err
 }
