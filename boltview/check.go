@@ -228,12 +228,14 @@ func (w *walker) page(b *Bucket, id uint64, depth int, r Range) {
 	var p page
 	w.work++
 	reason, err := w.db.load(&p, id, w.bufs[w.level])
+	if err != nil || reason != "" {
+		w.seen.set(id) // it is reached, and no page that was forgotten
+	}
 	if err != nil {
 		w.reportErr(id, b, err, &r)
 		return
 	}
 	if reason != "" {
-		w.seen.set(id)
 		fault(KindPage, "%s", reason)
 		return
 	}

@@ -19,7 +19,17 @@
 // [Open] takes any [io.ReaderAt]: a file, a member of an archive, bytes in
 // memory. [DB.Root] is the bucket that holds all others; [Bucket.Bucket],
 // [Bucket.Get], [Bucket.All] and [Bucket.From] go on from there. [DB.FS] shows
-// the whole as an io/fs tree. [DB.Info] tells what was found at the metas.
+// the whole as an io/fs tree. [DB.Info] tells what was found at the metas, and
+// [DB.Check] goes through everything. A local file is read fastest through a
+// [Mapping], one for all databases in it.
+//
+// # Damage
+//
+// A tree is whole if nothing is missing or wrong in it. A hot copy of a file
+// that was written to may be torn: its metas name pages that were not copied.
+// [Class] says how far that goes, and [Open] shows the newest tree that is whole:
+// that of a meta, or one that a search of all pages finds, see [Candidate].
+// Other damage, such as a page of zeros, takes only its own keys along.
 //
 // # Why not bbolt
 //

@@ -100,7 +100,7 @@ func TestWalk(t *testing.T) {
 		{pageSize: 4096, txs: 12, ops: 500, depth: 3, maxKey: 32768, maxVal: 300 << 10, deletes: true},
 		{pageSize: 4096, txs: 3, ops: 2000, depth: 0, maxKey: 40, maxVal: 200},
 		{pageSize: 16384, txs: 6, ops: 400, depth: 4, maxKey: 32768, maxVal: 1 << 20, deletes: true},
-		{pageSize: 65536, txs: 6, ops: 400, depth: 2, maxKey: 2000, maxVal: 3 << 20, deletes: true},
+		{pageSize: 65536, txs: 6, ops: 200, depth: 2, maxKey: 2000, maxVal: 1 << 20, deletes: true},
 	} {
 		t.Run(fmt.Sprintf("page%d-depth%d", s.pageSize, s.depth), func(t *testing.T) {
 			oracle := randomFile(t, newRand(t, 0), s)
