@@ -26,7 +26,8 @@ func TestArrows(t *testing.T) {
 		"space":               {"chain", "tarindex", "boltview", "influx", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/hint"},
-		"cmd/snapfs":          {"fs", "restore", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"repair":              {"boltview", "internal/names", "internal/attr"},
+		"cmd/snapfs":          {"fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
@@ -61,7 +62,7 @@ func TestLibraries(t *testing.T) {
 		"github.com/hanwen/go-fuse/v2":     {in: []string{"fs"}},
 		"github.com/moby/sys/mountinfo":    {in: []string{"fs"}},
 		"github.com/bmatcuk/doublestar/v4": {in: []string{"restore", "cmd/snapfs"}},
-		"go.etcd.io/bbolt":                 {in: []string{"internal/sample"}, inTests: []string{everywhere}},
+		"go.etcd.io/bbolt":                 {in: []string{"internal/sample", "repair"}, inTests: []string{everywhere}},
 		"google.golang.org/protobuf":       {in: []string{"internal/sample", "influx"}, inTests: []string{everywhere}},
 		"github.com/klauspost/compress":    {in: []string{"influx"}}, // snappy
 		"golang.org/x/sync":                {in: []string{everywhere}},
