@@ -23,6 +23,7 @@ type boltCmd struct {
 	Inspect boltInspectCmd `cmd:"" help:"Print the tree of buckets as JSON."`
 	Dump    boltDumpCmd    `cmd:"" help:"Print pages in hexadecimal digits."`
 	Export  boltExportCmd  `cmd:"" help:"Write a bucket and all in it as JSON Lines, or as a tar."`
+	Repair  boltRepairCmd  `cmd:"" help:"Write a new, sound file with all that can be read."`
 }
 
 func (boltCmd) Help() string {

@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"sample":    writeSample,
+			"torn":      writeTorn,
 			"exits":     exits,
 			"truncate":  truncate,
 			"unchanged": unchanged,
@@ -77,6 +78,20 @@ func writeSample(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o755))
 	_, err := sample.Chain(dir)
 	ts.Check(err)
+}
+
+// writeTorn is "torn FILE COMMITS": a shard as a hot copy left it, during which
+// so many transactions were committed.
+func writeTorn(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: torn file commits")
+	}
+	commits, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	data, points, err := sample.Torn(ts.Getenv("WORK"), commits)
+	ts.Check(err)
+	ts.Setenv("POINTS", strconv.Itoa(points))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
 }
 
 // exits is "exits CODE program args…".

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/restore"
@@ -23,6 +25,7 @@ type restoreCmd struct {
 	Include   []string          `short:"i" sep:"none" placeholder:"GLOB" help:"Restore only what matches. Repeatable. ** crosses directories; a pattern without a slash matches any element."`
 	Exclude   []string          `short:"e" sep:"none" placeholder:"GLOB" help:"Leave out what matches. Repeatable; wins over --include."`
 	Overwrite restore.Overwrite `default:"never" placeholder:"WHEN" help:"What to do with files that are already there: never, if-changed, if-newer, always. With never, a file in the way stops the restore before anything is written."`
+	Damaged   string            `default:"refuse" enum:"refuse,keep,skip,repair" placeholder:"WHAT" help:"What to do with Bolt files that are not sound: refuse, keep, skip, repair. With refuse, one of them stops the restore before anything is written."`
 	DryRun    bool              `short:"n" help:"Print what would be done, and do nothing."`
 	JSON      bool              `name:"json" help:"A JSON report; with --dry-run one object a line for each path."`
 	Quiet     bool              `short:"q" help:"No progress and no summary."`
@@ -33,39 +36,55 @@ func (restoreCmd) Help() string {
 	return `Each file is written beside its place, synced, and then moved there, so that no half a file ever has a
 final name. Run it again to finish what was interrupted.
 
+Before anything is written, every Bolt file is checked. One that is damaged, such as a copy that was torn while the
+server wrote, stops the restore with exit code 14; snapfs bolt check tells more. With --damaged keep such files are
+copied byte by byte, with skip they are left out, and with repair a new file is written with all that can be read,
+which is all that the backup had if the file is only torn. Repaired files are made in $TMPDIR first. Files that
+cannot be read to their end are not checked: they fail when it is their turn, with exit code 21.
+
 Examples:
   snapfs restore /tmp/snap --target /tmp/out                  the newest point
   snapfs restore /tmp/snap --at 0 -t /tmp/out -i 'telemetry'  one database, as of the first incremental
-  snapfs restore /mnt/snap --target /tmp/out --dry-run        from a mount; only show the plan`
+  snapfs restore /mnt/snap --target /tmp/out --dry-run        from a mount; only show the plan
+  snapfs restore /tmp/snap -t /tmp/out --damaged repair       sound files out of torn ones`
 }
 
-func (c *restoreCmd) Run(a *App) error {
+func (c *restoreCmd) Run(a *App) (err error) {
 	src, done, err := c.source()
 	if err != nil {
 		return err
 	}
 	defer done()
 	bar := a.progress(c.Quiet || c.JSON || c.DryRun)
-	plan, err := restore.NewPlan(a.ctx, c.Target, src, restore.Options{
-		Include: c.Include, Exclude: c.Exclude, Overwrite: c.Overwrite,
-		Progress: bar.update,
-		Filter:   func(p string, _ fs.DirEntry) bool { return p != space.Control },
-	})
-	if err != nil {
+	var tmp repairs
+	defer func() { err = errors.Join(err, tmp.Close()) }()
+	plan, damaged, err := c.plan(a, src, bar, &tmp)
+	if plan == nil {
 		return err
 	}
 	if c.DryRun {
-		if err := c.print(a, plan); err != nil {
-			return err
-		}
-		return plan.Err()
+		bar.finish()
+		a.tellDamage(damaged)
+		return errors.Join(c.print(a, plan), cmp.Or(err, plan.Err()))
 	}
-	report, err := plan.Run(a.ctx)
+	report := restore.Report{Target: c.Target, Remaining: plan.Report().Files}
+	if err == nil {
+		a.tellDamage(damaged)
+		report, err = plan.Run(a.ctx)
+	}
 	bar.finish()
 	if c.JSON {
-		if jerr := a.printJSON(report); jerr != nil {
+		jerr := a.printJSON(struct {
+			restore.Report
+			Damaged []damagedFile `json:"damaged,omitempty"`
+		}{report, damaged})
+		if jerr != nil {
 			return jerr
 		}
+		return err
+	}
+	var refused *codeError
+	if errors.As(err, &refused) {
 		return err
 	}
 	for _, f := range report.Failed {
@@ -78,6 +97,68 @@ func (c *restoreCmd) Run(a *App) error {
 		fmt.Fprintln(a.Stderr, summary(report))
 	}
 	return err
+}
+
+// plan makes the plan, and finds out what is damaged. Repaired files are in tmp.
+// With a plan, the error says why it must not be carried out.
+func (c *restoreCmd) plan(a *App, src fs.FS, bar *progress, tmp *repairs) (*restore.Plan, []damagedFile, error) {
+	skipped := map[string]bool{}
+	opts := restore.Options{
+		Include: c.Include, Exclude: c.Exclude, Overwrite: c.Overwrite,
+		Progress: bar.update,
+		Filter:   func(p string, _ fs.DirEntry) bool { return p != space.Control && !skipped[p] },
+	}
+	plan, err := restore.NewPlan(a.ctx, c.Target, src, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	// What is in the way may be what skip leaves out, or was repaired before.
+	if plan.Err() != nil && c.Damaged != "skip" && c.Damaged != "repair" {
+		return plan, nil, nil
+	}
+	var list []damagedFile
+	if t, ok := src.(*space.Tree); ok && t.Chain() == nil {
+		list, err = c.bare(t)
+	} else {
+		list, err = a.findDamage(src, plan, bar.update)
+	}
+	if err != nil || len(list) == 0 {
+		return plan, nil, err
+	}
+	for i := range list {
+		list[i].Action = c.Damaged
+		skipped[list[i].Path] = c.Damaged == "skip"
+	}
+	switch c.Damaged {
+	case "refuse":
+		return plan, list, damageError(c.Target, list)
+	case "keep":
+		return plan, list, nil
+	case "repair":
+		if src, err = tmp.repairAll(a, src, list, bar.update); err != nil {
+			return nil, nil, err
+		}
+	}
+	plan, err = restore.NewPlan(a.ctx, c.Target, src, opts)
+	return plan, list, err
+}
+
+// bare is about a Bolt file that is itself the source: what is restored are its
+// keys, as they are read.
+func (c *restoreCmd) bare(t *space.Tree) ([]damagedFile, error) {
+	db, err := t.Bolt(".")
+	if err != nil {
+		return nil, err
+	}
+	class := db.Class()
+	if class == boltview.ClassA {
+		return nil, nil
+	}
+	if c.Damaged == "skip" || c.Damaged == "repair" {
+		err := fmt.Errorf("%s: --damaged %s is for Bolt files in a snapshot, and this is one itself", c.Snap, c.Damaged)
+		return nil, &codeError{hint.Wrap(err, "--damaged keep restores the keys that can be read; snapfs bolt repair writes a sound file"), exitUsage}
+	}
+	return []damagedFile{{Path: c.Snap, Class: class}}, nil
 }
 
 // source opens a snapshot, or a directory that one is mounted on.
