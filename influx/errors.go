@@ -50,7 +50,7 @@ func (e *MetaError) Unwrap() error { return ErrMeta }
 
 // ValueError tells which entry of a shard does not decode. It is [ErrValue].
 type ValueError struct {
-	Bucket string // buckets, outermost first, with "/" between them
+	Bucket string // buckets, outermost first, with "/" between them; "" is the root
 	Key    []byte // in that bucket: of a b1 point its time, in bz1 the first time of its block
 	Time   int64  // of the point in nanoseconds since 1970; 0 if it is not about one
 	Reason string // what is wrong
@@ -61,6 +61,9 @@ type ValueError struct {
 }
 
 func (e *ValueError) Error() string {
+	if e.Bucket == "" {
+		return fmt.Sprintf("decode key %x: %s", e.Key, e.Reason)
+	}
 	return fmt.Sprintf("decode key %x of bucket %q: %s", e.Key, e.Bucket, e.Reason)
 }
 

@@ -38,9 +38,6 @@ func (t FieldType) String() string {
 // MarshalText returns what String returns.
 func (t FieldType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// valid reports whether points can have values of the type.
-func (t FieldType) valid() bool { return t >= Float && t <= String }
-
 // fieldType returns the type that a word of InfluxQL means, 0 if none.
 func fieldType(word string) FieldType {
 	for t := Float; t <= String; t++ {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/snapfs/snapfs/boltview"
@@ -36,6 +37,13 @@ type Meta struct {
 
 	shards map[uint64]place
 	bolt   *boltview.DB // of the release candidates
+	lazy   *lazyMeta
+}
+
+// lazyMeta is what was read from the file later.
+type lazyMeta struct {
+	sync.Mutex
+	series map[string]*rcIndex // by database
 }
 
 // Node is a server of the cluster.
@@ -135,7 +143,7 @@ func OpenMeta(r io.ReaderAt, size int64) (*Meta, error) {
 
 // newMeta returns metadata whose lists are empty in JSON, not null.
 func newMeta(f MetaFormat) *Meta {
-	return &Meta{Format: f, Nodes: []Node{}, Databases: []Database{}, Users: []User{}}
+	return &Meta{Format: f, Nodes: []Node{}, Databases: []Database{}, Users: []User{}, lazy: &lazyMeta{series: map[string]*rcIndex{}}}
 }
 
 // index remembers where each shard is. Of several with one id the first counts.
