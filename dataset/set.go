@@ -1,0 +1,241 @@
+package dataset
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/influx"
+)
+
+// Source is what a [Set] is made from.
+type Source struct {
+	View *chain.View
+
+	// Metas are the metadata that may know a shard, the newest first.
+	Metas []*influx.Meta
+
+	// Bolt opens a Bolt file of the view by its path. It is called concurrently.
+	Bolt func(path string) (*boltview.DB, error)
+
+	// Copies returns the other copies of a file that the chain has, the newest
+	// first: servers wrote the definitions of fields later than the points.
+	// Nil if there are none.
+	Copies func(path string) []*boltview.DB
+}
+
+// Set is the data of a view. Its methods may be called concurrently.
+type Set struct {
+	src    Source
+	shards []*Shard
+	lost   []Lost
+}
+
+// Shard is a file with points.
+type Shard struct {
+	Path     string    `json:"path"`
+	ID       uint64    `json:"id"`
+	Database string    `json:"database"` // "" if nothing tells
+	Policy   string    `json:"policy"`
+	Start    time.Time `json:"start,omitzero"` // of its shard group; zero if no metadata know it
+	End      time.Time `json:"end,omitzero"`   // first moment that is not in it
+	Size     int64     `json:"size"`           // bytes
+	Ghost    string    `json:"ghost,omitempty"`
+	Layer    string    `json:"layer"`
+
+	meta *influx.Meta // that knows it; nil if none does
+	open func() (*influx.Shard, error)
+}
+
+// Lost is a shard that the newest metadata know and no layer holds. Servers
+// made shard groups in advance, so that an empty one is no loss.
+type Lost struct {
+	ID       uint64    `json:"id"`
+	Database string    `json:"database"`
+	Policy   string    `json:"policy"`
+	Start    time.Time `json:"start"`
+	End      time.Time `json:"end"`
+}
+
+// ShardError is what went wrong in a shard.
+type ShardError struct {
+	Path string // of the shard
+	Err  error
+}
+
+func (e *ShardError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *ShardError) Unwrap() error { return e.Err }
+
+// New returns the data of a view. It reads nothing yet.
+func New(src Source) *Set {
+	s := &Set{src: src}
+	known := map[uint64]bool{}
+	for f := range src.View.Files() {
+		sh, ok := s.shard(f)
+		if !ok {
+			continue
+		}
+		known[sh.ID] = true
+		s.shards = append(s.shards, sh)
+	}
+	slices.SortStableFunc(s.shards, func(a, b *Shard) int {
+		return cmp.Or(strings.Compare(a.Database, b.Database), strings.Compare(a.Policy, b.Policy), a.Start.Compare(b.Start), cmp.Compare(a.ID, b.ID), strings.Compare(a.Path, b.Path))
+	})
+	if len(src.Metas) > 0 {
+		s.lost = lost(src.Metas[0], known)
+	}
+	return s
+}
+
+// shard describes a file, if it may be one.
+func (s *Set) shard(f chain.File) (*Shard, bool) {
+	if !f.Mode.IsRegular() {
+		return nil, false
+	}
+	dir, base := path.Split(f.Name)
+	id, err := strconv.ParseUint(base, 10, 64)
+	if err != nil || dir == "" {
+		return nil, false
+	}
+	sh := &Shard{Path: f.Path, ID: id, Size: f.Size, Ghost: f.Ghost, Layer: f.Layer.Name}
+	byPath := f.Name != "shards/"+base || s.src.View.Manifest().Dialect != chain.ByIndex
+	for _, m := range s.src.Metas {
+		if p, ok := m.Shard(id); ok {
+			sh.meta, sh.Database, sh.Policy = m, p.Database.Name, p.Policy.Name
+			sh.Start, sh.End = p.Group.Start, p.Group.End
+			break
+		}
+	}
+	if byPath {
+		// A path is as good as metadata, and there for all.
+		sh.Database, sh.Policy = SplitPath(f.Name)
+	}
+	sh.open = sync.OnceValues(func() (*influx.Shard, error) { return s.openShard(sh) })
+	return sh, true
+}
+
+// SplitPath returns the database and policy in the name of a shard of the final
+// releases: database, policy, number. Both names may themselves have slashes;
+// the database is taken to be the one that has.
+func SplitPath(name string) (database, policy string) {
+	dir, _ := path.Split(name)
+	dir = strings.TrimSuffix(dir, "/")
+	i := strings.LastIndexByte(dir, '/')
+	if i < 0 {
+		return "", dir
+	}
+	return dir[:i], dir[i+1:]
+}
+
+func (s *Set) openShard(sh *Shard) (*influx.Shard, error) {
+	db, err := s.src.Bolt(sh.Path)
+	if err != nil {
+		return nil, &ShardError{sh.Path, err}
+	}
+	opts := influx.ShardOptions{Meta: sh.meta, ID: sh.ID, Database: sh.Database}
+	if s.src.Copies != nil {
+		copies := sync.OnceValue(func() []*influx.Shard { return s.copies(sh) })
+		opts.Fields = func(measurement string) []influx.Field {
+			for _, c := range copies() {
+				// What a copy cannot tell another may.
+				if f, _ := c.Fields(measurement); len(f) > 0 {
+					return f
+				}
+			}
+			return nil
+		}
+	}
+	shard, err := influx.OpenShard(db, opts)
+	if err != nil {
+		return nil, &ShardError{sh.Path, err}
+	}
+	return shard, nil
+}
+
+func (s *Set) copies(sh *Shard) []*influx.Shard {
+	var out []*influx.Shard
+	for _, db := range s.src.Copies(sh.Path) {
+		if c, err := influx.OpenShard(db, influx.ShardOptions{Meta: sh.meta, ID: sh.ID, Database: sh.Database}); err == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// lost returns the shards of the metadata that are not there.
+func lost(m *influx.Meta, known map[uint64]bool) []Lost {
+	var out []Lost
+	for _, db := range m.Databases {
+		for _, p := range db.Policies {
+			for _, g := range p.Groups {
+				for _, sh := range g.Shards {
+					if !known[sh.ID] && g.DeletedAt.IsZero() {
+						out = append(out, Lost{sh.ID, db.Name, p.Name, g.Start, g.End})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Shards returns the shards, sorted by database, policy and time.
+func (s *Set) Shards() []*Shard { return slices.Clone(s.shards) }
+
+// Lost returns the shards that the metadata know and no layer holds.
+func (s *Set) Lost() []Lost { return slices.Clone(s.lost) }
+
+// Open opens the shard, once. The error is a [*ShardError]; it matches
+// [influx.ErrEngine] if the file is no shard that can be decoded.
+func (sh *Shard) Open() (*influx.Shard, error) { return sh.open() }
+
+// Decodable reports whether points can be had of the shard; if not, err says
+// why.
+func (sh *Shard) Decodable() (engine influx.Engine, err error) {
+	shard, err := sh.Open()
+	if err != nil {
+		return "", err
+	}
+	return shard.Engine(), nil
+}
+
+// span returns the first and last nanosecond of the shard's group.
+func (sh *Shard) span() (first, last int64, ok bool) {
+	if sh.Start.IsZero() || sh.End.IsZero() {
+		return math.MinInt64, math.MaxInt64, false
+	}
+	return nanos(sh.Start), nanos(sh.End) - 1, true
+}
+
+// nanos returns a time in nanoseconds since 1970, clamped to what fits.
+func nanos(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64 + 1
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+// errNoDatabase is the cause for shards that no database is known of.
+var errNoDatabase = errors.New("no metadata tell which database it belongs to")
+
+func shardError(sh *Shard, err error) error {
+	var e *ShardError
+	if errors.As(err, &e) {
+		return err
+	}
+	return &ShardError{sh.Path, fmt.Errorf("%w", err)}
+}

@@ -1,0 +1,44 @@
+package space
+
+import (
+	"slices"
+
+	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/influx"
+)
+
+// Data returns the data of the view at the root, nil for a bare Bolt file. It
+// reads nothing but metadata until it is asked.
+func (t *Tree) Data() *dataset.Set {
+	if t.view == nil {
+		return nil
+	}
+	return dataset.New(dataset.Source{View: t.view, Metas: t.metas(t.view.Point()), Bolt: t.bolts.open, Copies: t.copies})
+}
+
+// metas returns the metadata of the layers up to a point that know anything,
+// the newest first.
+func (t *Tree) metas(p chain.Point) []*influx.Meta {
+	var out []*influx.Meta
+	layers := t.chain.Layers()
+	for i := slices.Index(layers, p.Layer); i >= 0; i-- {
+		if m, err := openMeta(t.chain.LayerView(layers[i])); err == nil && !m.Empty() {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// copies returns the copies of a Bolt file that other layers hold, the newest
+// first.
+func (t *Tree) copies(name string) []*boltview.DB {
+	var out []*boltview.DB
+	for _, l := range slices.Backward(t.chain.Layers()) {
+		if db, err := openBolt(t.chain.LayerView(l), name, boltview.Options{}); err == nil {
+			out = append(out, db)
+		}
+	}
+	return out
+}
