@@ -47,7 +47,7 @@ type MetaPage struct {
 	PageSize uint32 `json:"page_size"` // bytes
 	Flags    uint32 `json:"flags"`
 	Sequence uint64 `json:"sequence"` // of the root bucket
-	Checksum uint64 `json:"checksum"`
+	Checksum uint64 `json:"checksum,string"`
 }
 
 // PageChild is one element of a branch.
