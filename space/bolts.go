@@ -21,14 +21,15 @@ const maxOpen = 64
 type bolts struct {
 	root fs.FS
 	opts boltview.Options
+	maps *maps
 
 	mu   sync.Mutex // guards what follows; never held while reading
 	dbs  map[string]func() (*boltview.DB, error)
 	uses []string // keys of dbs, the one used last at the end
 }
 
-func newBolts(root fs.FS, opts boltview.Options) *bolts {
-	return &bolts{root: root, opts: opts, dbs: map[string]func() (*boltview.DB, error){}}
+func newBolts(root fs.FS, m *maps, opts boltview.Options) *bolts {
+	return &bolts{root: root, maps: m, opts: opts, dbs: map[string]func() (*boltview.DB, error){}}
 }
 
 // open returns the Bolt file name of the tree.
@@ -36,7 +37,7 @@ func (b *bolts) open(name string) (*boltview.DB, error) {
 	b.mu.Lock()
 	get, ok := b.dbs[name]
 	if !ok {
-		get = sync.OnceValues(func() (*boltview.DB, error) { return openBolt(b.root, name, b.opts) })
+		get = sync.OnceValues(func() (*boltview.DB, error) { return openBolt(b.root, name, b.maps, b.opts) })
 		b.dbs[name] = get
 		if len(b.uses) == maxOpen {
 			delete(b.dbs, b.uses[0])
@@ -58,7 +59,7 @@ func (b *bolts) open(name string) (*boltview.DB, error) {
 
 // openBolt opens a Bolt file of any tree. The file stays open: what a view
 // opens holds no descriptor of its own.
-func openBolt(root fs.FS, name string, opts boltview.Options) (*boltview.DB, error) {
+func openBolt(root fs.FS, name string, m *maps, opts boltview.Options) (*boltview.DB, error) {
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func openBolt(root fs.FS, name string, opts boltview.Options) (*boltview.DB, err
 	if !ok || !fi.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: boltview.ErrNotBolt}
 	}
-	db, err := boltview.Open(r, fi.Size(), opts)
+	db, err := boltview.Open(m.reader(r, fi.Size()), fi.Size(), opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -190,7 +191,7 @@ func (d *boltDir) ReadDir(n int) ([]fs.DirEntry, error) {
 				continue
 			}
 			// A file that cannot be read is listed: opening it tells why.
-			if db, err := openBolt(d.b.root, path.Join(d.name, e.Name()), boltview.Options{}); db != nil || !errors.Is(err, boltview.ErrNotBolt) {
+			if db, err := openBolt(d.b.root, path.Join(d.name, e.Name()), d.b.maps, boltview.Options{}); db != nil || !errors.Is(err, boltview.ErrNotBolt) {
 				kept = append(kept, dirOf{e})
 			}
 		}

@@ -36,7 +36,7 @@ func (t *Tree) metas(p chain.Point) []*influx.Meta {
 func (t *Tree) copies(name string) []*boltview.DB {
 	var out []*boltview.DB
 	for _, l := range slices.Backward(t.chain.Layers()) {
-		if db, err := openBolt(t.chain.LayerView(l), name, boltview.Options{}); err == nil {
+		if db, err := openBolt(t.chain.LayerView(l), name, &t.maps, boltview.Options{}); err == nil {
 			out = append(out, db)
 		}
 	}

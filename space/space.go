@@ -63,6 +63,7 @@ type Tree struct {
 	mode  chain.Ghosts
 	view  *chain.View
 	bolts *bolts
+	maps  maps
 
 	file *os.File // bare Bolt file
 	db   *boltview.DB
@@ -94,7 +95,7 @@ func Open(name string, opts Options) (*Tree, error) {
 	t.chain, t.mode = c, opts.Ghosts
 	t.view = t.ghosts(view, opts.Ghosts)
 	t.root = t.view
-	t.bolts = newBolts(t.view, opts.Bolt)
+	t.bolts = newBolts(t.view, &t.maps, opts.Bolt)
 	t.time = view.Point().Time
 	t.control = t.controlDir(opts)
 	return t, nil
@@ -110,12 +111,15 @@ func (t *Tree) openBolt(name string, opts Options) error {
 		f.Close()
 		return err
 	}
-	if t.db, err = boltview.Open(f, st.Size(), opts.Bolt); err != nil {
-		f.Close()
-		return err
+	r := io.ReaderAt(f)
+	if m := t.maps.of(f); m != nil {
+		r = m
+	}
+	if t.db, err = boltview.Open(r, st.Size(), opts.Bolt); err != nil {
+		return errors.Join(err, t.maps.close(), f.Close())
 	}
 	if opts.At != "" && opts.At != chain.Latest {
-		f.Close()
+		_ = errors.Join(t.maps.close(), f.Close())
 		return hint.Wrap(fmt.Errorf("%q: %w", opts.At, chain.ErrNoPoint), "%s is a bare Bolt file, which has no points in time", name)
 	}
 	t.file, t.time = f, st.ModTime()
@@ -126,10 +130,11 @@ func (t *Tree) openBolt(name string, opts Options) error {
 
 // Close closes the files under the tree, which must not be used afterwards.
 func (t *Tree) Close() error {
+	err := t.maps.close()
 	if t.chain != nil {
-		return t.chain.Close()
+		return errors.Join(err, t.chain.Close())
 	}
-	return t.file.Close()
+	return errors.Join(err, t.file.Close())
 }
 
 // Path returns the path that was given to [Open].
@@ -170,7 +175,7 @@ func (t *Tree) Bolt(name string) (*boltview.DB, error) {
 	}
 	name = path.Clean(name)
 	if first, _ := split(name); first == Control {
-		return openBolt(t, name, t.bolts.opts)
+		return openBolt(t, name, &t.maps, t.bolts.opts)
 	}
 	return t.bolts.open(name)
 }
