@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/internal/hint"
 )
@@ -101,6 +102,9 @@ func (c *mountCmd) childArgs() ([]string, error) {
 	}
 	if c.At != "" {
 		args = append(args, "--at="+c.At)
+	}
+	if c.Ghosts != chain.Show {
+		args = append(args, "--ghosts="+c.Ghosts.String())
 	}
 	if c.LogFile != "" {
 		args = append(args, "--log-file="+c.LogFile)

@@ -35,7 +35,8 @@ type chainInfo struct {
 	Files     int             `json:"files"`
 	Bytes     int64           `json:"bytes"`
 	Shards    int             `json:"shards"`
-	Torn      []string        `json:"torn"` // Bolt files whose metas show that they are torn
+	Ghosts    []string        `json:"ghosts"` // shards that the server had dropped by then
+	Torn      []string        `json:"torn"`   // Bolt files whose metas show that they are torn
 	Databases []database      `json:"databases"`
 	Points    []point         `json:"points"`
 	Warnings  []chain.Warning `json:"warnings"`
@@ -107,7 +108,7 @@ func tornFiles(a *App, v *chain.View) ([]string, error) {
 func describeChain(c *chain.Chain, v *chain.View, points []point) chainInfo {
 	info := chainInfo{
 		Path: c.Path(), Kind: "chain", Dialect: c.Dialect(), At: v.Point().Name, Time: v.Point().Time,
-		Points: points, Warnings: c.Warnings(), Databases: []database{},
+		Points: points, Warnings: c.Warnings(), Databases: []database{}, Ghosts: []string{},
 	}
 	if c.Dialect() == chain.Unknown && len(points) == 1 {
 		info.Kind = "tar"
@@ -125,6 +126,9 @@ func describeChain(c *chain.Chain, v *chain.View, points []point) chainInfo {
 			continue
 		}
 		info.Shards++
+		if f.Ghost != "" {
+			info.Ghosts = append(info.Ghosts, f.Path)
+		}
 		if db, rp, ok := shardPath(f.Name); ok && c.Dialect() == chain.ByTime {
 			info.addShard(db, rp, f.Size)
 		}
@@ -195,22 +199,30 @@ func (a *App) printInfo(i chainInfo) error {
 			return err
 		}
 	}
+	if n := len(i.Ghosts); n > 0 {
+		fmt.Fprintf(w, "\n%s, dropped by the server before that: %s\n", plural(int64(n), "ghost"), printable(firstFew(i.Ghosts)))
+	}
 	a.printTorn(w, i)
 	return a.printWarnings(w, i.Warnings)
 }
 
 // printTorn tells how many files are torn, and which the first are.
 func (a *App) printTorn(w io.Writer, i chainInfo) {
-	const shown = 3
 	if len(i.Torn) == 0 {
 		return
 	}
-	list := strings.Join(i.Torn[:min(shown, len(i.Torn))], ", ")
-	if more := len(i.Torn) - shown; more > 0 {
+	fmt.Fprintf(w, "\n%s torn: %s\n", plural(int64(len(i.Torn)), "Bolt file"), printable(firstFew(i.Torn)))
+	fmt.Fprintf(w, "  hint: snapfs bolt check %s\n", printable(i.Path))
+}
+
+// firstFew lists the first paths for a message.
+func firstFew(paths []string) string {
+	const shown = 3
+	list := strings.Join(paths[:min(shown, len(paths))], ", ")
+	if more := len(paths) - shown; more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	fmt.Fprintf(w, "\n%s torn: %s\n", plural(int64(len(i.Torn)), "Bolt file"), printable(list))
-	fmt.Fprintf(w, "  hint: snapfs bolt check %s\n", printable(i.Path))
+	return list
 }
 
 func (a *App) databaseTable(dbs []database) *table {

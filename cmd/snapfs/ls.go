@@ -15,11 +15,12 @@ import (
 )
 
 type lsCmd struct {
-	Long      bool `short:"l" help:"Show mode, size, time and layer, and mark files that are damaged."`
+	Long      bool `short:"l" help:"Show mode, size, time and layer, and mark files that are damaged or ghosts."`
 	Recursive bool `short:"R" help:"List directories below as well, with whole paths."`
 	All       bool `short:"a" help:"List the control directory .snapfs as well."`
 	JSON      bool `name:"json" help:"One JSON object a line: path, type, size, mode, mtime, attrs, class."`
 	atFlag
+	ghostsFlag
 	snapArg
 	Path []string `arg:"" optional:"" help:"Files or directories; the root if none is given. .snapfs/… works too."`
 }
@@ -33,7 +34,7 @@ func (lsCmd) Help() string {
 }
 
 func (c *lsCmd) Run(a *App) error {
-	t, err := c.open(space.Options{At: c.At, ShowControl: c.All})
+	t, err := c.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.All})
 	if err != nil {
 		return err
 	}
@@ -188,6 +189,8 @@ func (l *lister) print(p, shown string, fi fs.FileInfo) error {
 			layer = v
 		case "damage":
 			damage = "  [" + v + "]"
+		case "ghost":
+			damage += "  [ghost]"
 		}
 	}
 	size := "-"

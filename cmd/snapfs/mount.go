@@ -20,11 +20,12 @@ import (
 )
 
 type mountCmd struct {
-	Snap        string  `arg:"" name:"snap" help:"Path of the full snapshot of a chain, of any tar, or of a Bolt file." predictor:"file"`
-	Dir         string  `arg:"" name:"dir" help:"Empty directory to mount on." predictor:"dir"`
-	Foreground  bool    `short:"f" help:"Stay in the foreground and log to standard error."`
-	Verbose     bool    `short:"v" help:"Say what was mounted, and log more."`
-	At          string  `placeholder:"POINT" help:"Show this point in time at the root, see snapfs points. All points are in .snapfs/points."`
+	Snap       string `arg:"" name:"snap" help:"Path of the full snapshot of a chain, of any tar, or of a Bolt file." predictor:"file"`
+	Dir        string `arg:"" name:"dir" help:"Empty directory to mount on." predictor:"dir"`
+	Foreground bool   `short:"f" help:"Stay in the foreground and log to standard error."`
+	Verbose    bool   `short:"v" help:"Say what was mounted, and log more."`
+	At         string `placeholder:"POINT" help:"Show this point in time at the root, see snapfs points. All points are in .snapfs/points."`
+	ghostsFlag
 	AllowOther  bool    `help:"Let other users in, as the permission bits say."`
 	Mkdir       bool    `help:"Make the directory, and remove it after unmounting."`
 	ShowControl bool    `help:"List the directory .snapfs in the root; it is there in any case."`
@@ -110,7 +111,7 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	var server atomic.Pointer[fs.Server]
 	started := time.Now()
 	status := func() ([]byte, error) { return c.status(server.Load(), started) }
-	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, ShowControl: c.ShowControl, Status: status})
+	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl, Status: status})
 	if err != nil {
 		return err
 	}

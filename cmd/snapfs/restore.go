@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
+	fusefs "github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/restore"
 	"github.com/snapfs/snapfs/space"
@@ -30,6 +32,9 @@ type restoreCmd struct {
 	JSON      bool              `name:"json" help:"A JSON report; with --dry-run one object a line for each path."`
 	Quiet     bool              `short:"q" help:"No progress and no summary."`
 	atFlag
+	ghostsFlag
+
+	mounted string // the directory that is restored, if the source is a mount
 }
 
 func (restoreCmd) Help() string {
@@ -106,7 +111,9 @@ func (c *restoreCmd) plan(a *App, src fs.FS, bar *progress, tmp *repairs) (*rest
 	opts := restore.Options{
 		Include: c.Include, Exclude: c.Exclude, Overwrite: c.Overwrite,
 		Progress: bar.update,
-		Filter:   func(p string, _ fs.DirEntry) bool { return p != space.Control && !skipped[p] },
+		Filter: func(p string, e fs.DirEntry) bool {
+			return p != space.Control && !skipped[p] && c.wantsMounted(src, p, e)
+		},
 	}
 	plan, err := restore.NewPlan(a.ctx, c.Target, src, opts)
 	if err != nil {
@@ -165,7 +172,7 @@ func (c *restoreCmd) bare(t *space.Tree) ([]damagedFile, error) {
 func (c *restoreCmd) source() (src fs.FS, done func(), err error) {
 	st, err := os.Stat(c.Snap)
 	if err != nil || !st.IsDir() {
-		t, err := snapArg{c.Snap}.open(space.Options{At: c.At})
+		t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -181,7 +188,18 @@ func (c *restoreCmd) source() (src fs.FS, done func(), err error) {
 			return nil, nil, err
 		}
 	}
+	c.mounted = dir
 	return os.DirFS(dir), func() {}, nil
+}
+
+// wantsMounted applies --ghosts to a file of a mount, which tells by an extended
+// attribute whether it is one. A snapshot was opened with what is wanted.
+func (c *restoreCmd) wantsMounted(src fs.FS, p string, e fs.DirEntry) bool {
+	if _, ok := src.(*space.Tree); ok || c.Ghosts == chain.Show || !e.Type().IsRegular() {
+		return true
+	}
+	size, err := unix.Getxattr(filepath.Join(c.mounted, filepath.FromSlash(p)), fusefs.Prefix+"ghost", nil)
+	return (err == nil && size > 0) == (c.Ghosts == chain.Only)
 }
 
 // mountedPoint returns the directory of a point within a mount.

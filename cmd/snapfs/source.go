@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/space"
 )
@@ -20,6 +21,11 @@ type snapArg struct {
 // atFlag chooses a point in time.
 type atFlag struct {
 	At string `placeholder:"POINT" help:"Point in time: full, 0, 1, …, latest, or a time such as 2015-11-02T03:04:05Z, which stands for the newest backup not after it."`
+}
+
+// ghostsFlag says what to do with ghosts.
+type ghostsFlag struct {
+	Ghosts chain.Ghosts `default:"show" placeholder:"WHAT" help:"Shards that the server had dropped by then but that are still in the chain: show, hide, or only them."`
 }
 
 // open opens a snapshot. The tree is to be closed.
