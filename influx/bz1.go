@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -206,48 +207,58 @@ func (s *bz1) buckets() iter.Seq2[Series, error] {
 	}
 }
 
-// listed returns the series that meta lists, in the order of keys.
+// listed returns the series that meta lists, in the order of keys. With an error
+// come those that could be read.
 func (s *bz1) listed() ([]Series, error) {
 	text, err := s.metaBlock("series")
 	if err != nil || text == nil {
 		return nil, err
 	}
-	var list []Series
-	dec := json.NewDecoder(strings.NewReader(string(text)))
-	bad := func(err error) ([]Series, error) {
-		return list, &ValueError{Bucket: "meta", Key: []byte("series"), Reason: err.Error()}
+	list, err := decodeListed(text)
+	if err != nil {
+		err = &ValueError{Bucket: "meta", Key: []byte("series"), Reason: err.Error()}
 	}
-	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
-		return bad(fmt.Errorf("no JSON object: %v, %v", tok, err))
-	}
-	lossy := false
-	for dec.More() {
-		tok, err := dec.Token()
-		if err != nil {
-			return bad(err)
-		}
-		key, _ := tok.(string)
-		var rec struct{ Tags map[string]string }
-		if err := dec.Decode(&rec); err != nil {
-			return bad(err)
-		}
-		row := Series{Key: key, Listed: true}
-		for _, k := range slices.Sorted(maps.Keys(rec.Tags)) {
-			row.Tags = append(row.Tags, Tag{k, rec.Tags[k]})
-		}
-		row.Measurement = measurementOf(key, row.Tags)
-		lossy = lossy || strings.ContainsRune(key, utf8.RuneError)
-		list = append(list, row)
-	}
-	if lossy {
-		list, err = s.unmangle(list)
+	if slices.ContainsFunc(list, func(s Series) bool { return strings.ContainsRune(s.Key, utf8.RuneError) }) {
+		list = s.unmangle(list)
 	}
 	slices.SortStableFunc(list, func(a, b Series) int { return strings.Compare(a.Key, b.Key) })
 	return list, err
 }
 
+// decodeListed decodes {"<series key>":{"Key":"…","Tags":{"k":"v"}},…} piece by
+// piece, since there may be millions.
+func decodeListed(text []byte) (list []Series, err error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	tok, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	if tok != json.Delim('{') {
+		return nil, fmt.Errorf("%v is no JSON object", tok)
+	}
+	for dec.More() {
+		tok, err := dec.Token()
+		if err != nil {
+			return list, err
+		}
+		var rec struct{ Tags map[string]string }
+		if err := dec.Decode(&rec); err != nil {
+			return list, err
+		}
+		row := Series{Listed: true}
+		row.Key, _ = tok.(string)
+		for _, k := range slices.Sorted(maps.Keys(rec.Tags)) {
+			row.Tags = append(row.Tags, Tag{k, rec.Tags[k]})
+		}
+		row.Measurement = measurementOf(row.Key, row.Tags)
+		list = append(list, row)
+	}
+	_, err = dec.Token() // the end of the object
+	return list, err
+}
+
 // unmangle gives series whose keys lost bytes in JSON the keys of their buckets.
-func (s *bz1) unmangle(list []Series) ([]Series, error) {
+func (s *bz1) unmangle(list []Series) []Series {
 	raw := map[string][]string{}
 	for b, err := range s.buckets() {
 		if err == nil && !utf8.ValidString(b.Key) {
@@ -266,7 +277,7 @@ func (s *bz1) unmangle(list []Series) ([]Series, error) {
 			out = append(out, Series{Key: key, Listed: true})
 		}
 	}
-	return out, nil
+	return out
 }
 
 func (s *bz1) records(key string, from, to int64, yield func(*record, error) bool) bool {

@@ -187,13 +187,19 @@ func (s *Shard) Points(key string, from, to int64) iter.Seq2[Point, error] {
 			return
 		}
 		var fields []FieldValue
+		last, started := int64(0), false
 		s.store.records(key, from, to, func(r *record, err error) bool {
 			if err != nil {
 				return yield(Point{}, err)
 			}
 			var undefined uint8
 			var reason string
-			fields, undefined, reason = set.decode(fields, r.data)
+			if started && r.time <= last {
+				reason = "not in the order of time" // keys of a damaged page
+			} else {
+				last, started = r.time, true
+				fields, undefined, reason = set.decode(fields, r.data)
+			}
 			if reason != "" {
 				return yield(Point{}, &ValueError{Bucket: r.bucket, Key: bigEndian(r.key), Time: r.time, Reason: reason, Undefined: undefined})
 			}

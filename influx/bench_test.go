@@ -1,0 +1,203 @@
+package influx_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/influx"
+)
+
+const (
+	benchSeries = 100
+	benchPoints = 5000 // per series
+)
+
+// benchShard writes a shard with narrow points, one float each, and returns its
+// path.
+func benchShard(b *testing.B, tr tree, points func(series string, list []entry) tree) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "shard")
+	db, err := bolt.Open(path, 0o600, &bolt.Options{PageSize: 4096, NoSync: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	update := func(tr tree) {
+		err := db.Update(func(tx *bolt.Tx) error {
+			for k, v := range tr {
+				sub, err := tx.CreateBucketIfNotExists([]byte(k))
+				if err != nil {
+					return err
+				}
+				if err := v.(tree).put(sub); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	update(tr)
+	for i := range benchSeries {
+		key := fmt.Sprintf("m,host=server%04d", i)
+		var list []entry
+		for k := range int64(benchPoints) {
+			list = append(list, entry{1446422400e9 + k*10e9, data(val{1, float64(k) / 8})})
+		}
+		update(points(key, list))
+	}
+	return path
+}
+
+func b1Bench(b *testing.B) string {
+	return benchShard(b, b1Shard(), func(key string, list []entry) tree {
+		points := tree{}
+		for _, e := range list {
+			points[be(uint64(e.time))] = e.data
+		}
+		return tree{key: points}
+	})
+}
+
+func bz1Bench(b *testing.B) string {
+	return benchShard(b, bz1Shard(), func(key string, list []entry) tree {
+		blocks := tree{}
+		for len(list) > 0 {
+			n := min(len(list), 4096/21+1)
+			k, v := block(list[:n]...)
+			blocks[k] = v
+			list = list[n:]
+		}
+		return tree{"points": tree{key: blocks}}
+	})
+}
+
+// openFile opens a shard, through a map or not.
+func openFile(b *testing.B, path string, mapped bool) *influx.Shard {
+	b.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { f.Close() })
+	st, err := f.Stat()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var db *boltview.DB
+	if mapped {
+		m, err := boltview.Map(f)
+		if err != nil {
+			b.Skip(err)
+		}
+		b.Cleanup(func() { m.Close() })
+		db, err = boltview.Open(m, st.Size(), boltview.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+	} else if db, err = boltview.Open(f, st.Size(), boltview.Options{}); err != nil {
+		b.Fatal(err)
+	}
+	s, err := influx.OpenShard(db, influx.ShardOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// report says how long a point took, and how many came in a second.
+func report(b *testing.B, points int) {
+	if points != benchSeries*benchPoints*b.N {
+		b.Fatalf("%d points, want %d", points, benchSeries*benchPoints*b.N)
+	}
+	b.ReportMetric(float64(points)/b.Elapsed().Seconds(), "points/s")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(points), "ns/point")
+}
+
+// baseline reads every key and value of a shard with bbolt.
+func baseline(b *testing.B, path string) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	b.ReportAllocs()
+	points, sum := 0, uint64(0)
+	for b.Loop() {
+		err := db.View(func(tx *bolt.Tx) error {
+			return tx.ForEach(func(name []byte, bucket *bolt.Bucket) error {
+				if len(name) < 8 {
+					return nil // not a series
+				}
+				c := bucket.Cursor()
+				for k, v := c.First(); k != nil; k, v = c.Next() {
+					sum += binary.BigEndian.Uint64(k) + uint64(v[len(v)-1])
+					points++
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	report(b, points)
+}
+
+// decode reads every point; each is handed to use.
+func decode(b *testing.B, s *influx.Shard, use func(series string, p influx.Point)) {
+	b.ReportAllocs()
+	points := 0
+	for b.Loop() {
+		for series, err := range s.Series() {
+			if err != nil {
+				b.Fatal(err)
+			}
+			for p, err := range s.Points(series.Key, math.MinInt64, math.MaxInt64) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				use(series.Key, p)
+				points++
+			}
+		}
+	}
+	report(b, points)
+}
+
+// BenchmarkB1 reads a b1 shard with 500,000 narrow points; "bbolt" is the
+// baseline that only reads keys and values.
+func BenchmarkB1(b *testing.B) {
+	path := b1Bench(b)
+	sum := 0.0
+	add := func(_ string, p influx.Point) { sum += p.Fields[0].Value.Float() }
+	b.Run("bbolt", func(b *testing.B) { baseline(b, path) })
+	b.Run("points", func(b *testing.B) { decode(b, openFile(b, path, false), add) })
+	b.Run("points/mapped", func(b *testing.B) { decode(b, openFile(b, path, true), add) })
+	var series, line []byte
+	write := func(key string, p influx.Point) {
+		if string(series) != key {
+			series = append(series[:0], key...)
+		}
+		line, _ = influx.AppendPoint(line[:0], series, p, influx.Nanosecond)
+	}
+	b.Run("line", func(b *testing.B) { decode(b, openFile(b, path, true), write) })
+}
+
+// BenchmarkBZ1 reads a bz1 shard with the same points.
+func BenchmarkBZ1(b *testing.B) {
+	path := bz1Bench(b)
+	sum := 0.0
+	b.Run("points", func(b *testing.B) {
+		decode(b, openFile(b, path, false), func(_ string, p influx.Point) { sum += p.Fields[0].Value.Float() })
+	})
+}
