@@ -23,11 +23,12 @@ func TestArrows(t *testing.T) {
 		"chain":               {"tarindex", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 		"influx":              {"boltview", "internal/hint"},
 		"internal/sample":     {"chain"},
-		"space":               {"chain", "tarindex", "boltview", "influx", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"dataset":             {"chain", "boltview", "influx", "internal/hint"},
+		"space":               {"chain", "tarindex", "boltview", "influx", "dataset", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/hint"},
 		"repair":              {"boltview", "internal/names", "internal/attr"},
-		"cmd/snapfs":          {"fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
@@ -59,15 +60,16 @@ func TestLibraries(t *testing.T) {
 		in      []string
 		inTests []string // besides those
 	}{
-		"github.com/hanwen/go-fuse/v2":     {in: []string{"fs"}},
-		"github.com/moby/sys/mountinfo":    {in: []string{"fs"}},
-		"github.com/bmatcuk/doublestar/v4": {in: []string{"restore", "cmd/snapfs"}},
-		"go.etcd.io/bbolt":                 {in: []string{"internal/sample", "repair"}, inTests: []string{everywhere}},
-		"google.golang.org/protobuf":       {in: []string{"internal/sample", "influx"}, inTests: []string{everywhere}},
-		"github.com/klauspost/compress":    {in: []string{"influx"}}, // snappy
-		"golang.org/x/sync":                {in: []string{everywhere}},
-		"golang.org/x/sys":                 {in: []string{everywhere}},
-		"github.com/rogpeppe/go-internal":  {inTests: []string{everywhere}},
+		"github.com/hanwen/go-fuse/v2":        {in: []string{"fs"}},
+		"github.com/moby/sys/mountinfo":       {in: []string{"fs"}},
+		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
+		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "repair"}, inTests: []string{everywhere}},
+		"google.golang.org/protobuf":          {in: []string{"internal/sample", "influx"}, inTests: []string{everywhere}},
+		"github.com/klauspost/compress":       {in: []string{"influx"}},      // snappy
+		"github.com/influxdata/line-protocol": {inTests: []string{"influx"}}, // the oracle
+		"golang.org/x/sync":                   {in: []string{everywhere}},
+		"golang.org/x/sys":                    {in: []string{everywhere}},
+		"github.com/rogpeppe/go-internal":     {inTests: []string{everywhere}},
 
 		// The command line.
 		"github.com/alecthomas/kong":        {in: []string{"cmd/snapfs"}},
