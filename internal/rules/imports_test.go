@@ -25,10 +25,11 @@ func TestArrows(t *testing.T) {
 		"internal/sample":     {"chain"},
 		"dataset":             {"chain", "boltview", "influx", "internal/hint"},
 		"space":               {"chain", "tarindex", "boltview", "influx", "dataset", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"plot":                {},
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/hint"},
 		"repair":              {"boltview", "internal/names", "internal/attr"},
-		"cmd/snapfs":          {"dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
@@ -78,6 +79,7 @@ func TestLibraries(t *testing.T) {
 		"github.com/posener/complete":       {in: []string{"cmd/snapfs"}},
 		"github.com/muesli/roff":            {in: []string{"cmd/snapfs"}},
 		"github.com/dustin/go-humanize":     {in: []string{"cmd/snapfs"}},
+		"gonum.org/v1/plot":                 {in: []string{"plot"}},
 		"github.com/fatih/color":            {in: []string{"cmd/snapfs"}},
 		"github.com/rivo/uniseg":            {in: []string{"cmd/snapfs"}},
 		"github.com/schollz/progressbar/v3": {in: []string{"cmd/snapfs"}},
