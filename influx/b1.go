@@ -301,21 +301,19 @@ func complete(s Series) (Series, error) {
 	return s, err
 }
 
-func (s *b1) records(key string, from, to int64, yield func(*record, error) bool) bool {
+func (s *b1) records(key string, from, to int64, yield recordFunc) bool {
 	log := s.log().entries(key, from, to)
-	var r record
 	logged := func() bool {
 		e := log[0]
 		log = log[1:]
 		data, err := s.log().data(s.root, e)
-		r = record{time: e.time, data: data, bucket: fmt.Sprintf("wal/%d", e.part), key: e.seq}
-		return yield(&r, err)
+		return yield(e.time, data, partitionName(e.part), e.seq, err)
 	}
 	b, err := s.root.Bucket([]byte(key))
 	switch {
 	case errors.Is(err, boltview.ErrNotFound):
 	case err != nil:
-		if !yield(nil, fmt.Errorf("read points: %w", err)) {
+		if !yield(0, nil, key, 0, fmt.Errorf("read points: %w", err)) {
 			return false
 		}
 	default:
@@ -323,26 +321,21 @@ func (s *b1) records(key string, from, to int64, yield func(*record, error) bool
 		if s.system(key) {
 			skip = func(it boltview.Item) bool { return foreign(key, it) }
 		}
-		ok := scan(b, key, from, to, skip, func(t int64, it boltview.Item, err error) bool {
-			if err != nil {
-				return yield(nil, err)
-			}
-			for len(log) > 0 && log[0].time < t {
-				if !logged() {
-					return false
+		overridden := yield
+		if len(log) > 0 {
+			overridden = func(t int64, data []byte, bucket string, at uint64, err error) bool {
+				for err == nil && len(log) > 0 && log[0].time < t {
+					if !logged() {
+						return false
+					}
 				}
+				if err == nil && len(log) > 0 && log[0].time == t {
+					return logged()
+				}
+				return yield(t, data, bucket, at, err)
 			}
-			if len(log) > 0 && log[0].time == t {
-				return logged()
-			}
-			v, err := it.Value()
-			if err != nil {
-				return yield(nil, fmt.Errorf("read points: %w", err))
-			}
-			r = record{time: t, data: v, bucket: key, key: uint64(t)}
-			return yield(&r, nil)
-		})
-		if !ok {
+		}
+		if !scan(b, key, from, to, skip, overridden) {
 			return false
 		}
 	}

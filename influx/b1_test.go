@@ -77,7 +77,7 @@ func TestB1Values(t *testing.T) {
 		{"\x04\x00\x00" + long, "!string \"s\" has lost its length of 64 KiB"},
 		{"\x03\x01\x04\x00\x00" + long + "\x02\x00\x00\x00\x00\x00\x00\x00\x00", "!string \"s\" has lost its length of 64 KiB"},
 		{"", "!point without fields"},
-		{"\x00", "!field number 0 at byte 0"},
+		{"\x00", "!field number 0"},
 		{"\x07\x01", "!field 7 is not defined"},
 		{"\x03\x01\x07", "!field 7 is not defined"},
 		{"\x05\x01", "!field \"odd\" has type 6"},

@@ -153,10 +153,60 @@ func baseline(b *testing.B, path string) {
 	report(b, points)
 }
 
-// decode reads every point; each is handed to use.
-func decode(b *testing.B, s *influx.Shard, use func(series string, p influx.Point)) {
+// walk reads every key and value of a shard with package boltview.
+func walk(b *testing.B, path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	m, err := boltview.Map(f)
+	if err != nil {
+		b.Skip(err)
+	}
+	defer m.Close()
+	st, err := f.Stat()
+	if err != nil {
+		b.Fatal(err)
+	}
+	db, err := boltview.Open(m, st.Size(), boltview.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
-	points := 0
+	points, sum := 0, uint64(0)
+	for b.Loop() {
+		for it, err := range db.Root().All() {
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(it.Key) < 8 {
+				continue
+			}
+			bucket, err := it.Bucket()
+			if err != nil {
+				b.Fatal(err)
+			}
+			for it, err := range bucket.All() {
+				if err != nil {
+					b.Fatal(err)
+				}
+				v, err := it.Value()
+				if err != nil {
+					b.Fatal(err)
+				}
+				sum += binary.BigEndian.Uint64(it.Key) + uint64(v[len(v)-1])
+				points++
+			}
+		}
+	}
+	report(b, points)
+}
+
+// decode reads every point, and its value.
+func decode(b *testing.B, s *influx.Shard) {
+	b.ReportAllocs()
+	points, sum := 0, uint64(0)
 	for b.Loop() {
 		for series, err := range s.Series() {
 			if err != nil {
@@ -166,7 +216,35 @@ func decode(b *testing.B, s *influx.Shard, use func(series string, p influx.Poin
 				if err != nil {
 					b.Fatal(err)
 				}
-				use(series.Key, p)
+				sum += uint64(p.Time) + uint64(p.Fields[0].Value.Integer())
+				points++
+			}
+		}
+	}
+	report(b, points)
+}
+
+// writeLines writes every point as a line.
+func writeLines(b *testing.B, s *influx.Shard) {
+	b.ReportAllocs()
+	points := 0
+	var line []byte
+	for b.Loop() {
+		for series, err := range s.Series() {
+			if err != nil {
+				b.Fatal(err)
+			}
+			head, err := influx.AppendSeries(nil, series.Measurement, series.Tags)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for p, err := range s.Points(series.Key, math.MinInt64, math.MaxInt64) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				if line, err = influx.AppendPoint(line[:0], head, p, influx.Nanosecond); err != nil {
+					b.Fatal(err)
+				}
 				points++
 			}
 		}
@@ -178,26 +256,17 @@ func decode(b *testing.B, s *influx.Shard, use func(series string, p influx.Poin
 // baseline that only reads keys and values.
 func BenchmarkB1(b *testing.B) {
 	path := b1Bench(b)
-	sum := 0.0
-	add := func(_ string, p influx.Point) { sum += p.Fields[0].Value.Float() }
 	b.Run("bbolt", func(b *testing.B) { baseline(b, path) })
-	b.Run("points", func(b *testing.B) { decode(b, openFile(b, path, false), add) })
-	b.Run("points/mapped", func(b *testing.B) { decode(b, openFile(b, path, true), add) })
-	var series, line []byte
-	write := func(key string, p influx.Point) {
-		if string(series) != key {
-			series = append(series[:0], key...)
-		}
-		line, _ = influx.AppendPoint(line[:0], series, p, influx.Nanosecond)
-	}
-	b.Run("line", func(b *testing.B) { decode(b, openFile(b, path, true), write) })
+	b.Run("boltview", func(b *testing.B) { walk(b, path) })
+	b.Run("points", func(b *testing.B) { decode(b, openFile(b, path, false)) })
+	b.Run("mapped", func(b *testing.B) { decode(b, openFile(b, path, true)) })
+	b.Run("line", func(b *testing.B) { writeLines(b, openFile(b, path, true)) })
 }
 
 // BenchmarkBZ1 reads a bz1 shard with the same points.
 func BenchmarkBZ1(b *testing.B) {
 	path := bz1Bench(b)
-	sum := 0.0
-	b.Run("points", func(b *testing.B) {
-		decode(b, openFile(b, path, false), func(_ string, p influx.Point) { sum += p.Fields[0].Value.Float() })
-	})
+	b.Run("points", func(b *testing.B) { decode(b, openFile(b, path, false)) })
+	b.Run("mapped", func(b *testing.B) { decode(b, openFile(b, path, true)) })
+	b.Run("line", func(b *testing.B) { writeLines(b, openFile(b, path, true)) })
 }

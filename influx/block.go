@@ -52,14 +52,13 @@ func (b *block) next() (ok bool, reason string) {
 type blocks struct {
 	bucket   string
 	from, to int64
-	yield    func(*record, error) bool
+	yield    recordFunc
 	active   []*block // in the order they came
 	free     []*block
-	r        record
 }
 
 func (m *blocks) bad(start int64, reason string) bool {
-	return m.yield(nil, &ValueError{Bucket: m.bucket, Key: bigEndian(uint64(start)), Reason: reason})
+	return m.yield(0, nil, m.bucket, uint64(start), &ValueError{Bucket: m.bucket, Key: bigEndian(uint64(start)), Reason: reason})
 }
 
 // open takes a block. All that is before its start must be drained.
@@ -116,12 +115,12 @@ func (m *blocks) drain(before int64, all bool) bool {
 		if b.time >= before && !all {
 			return true
 		}
-		m.r = record{time: b.time, data: b.data, bucket: m.bucket, key: uint64(b.start)}
-		if !m.yield(&m.r, nil) {
+		t := b.time
+		if !m.yield(t, b.data, m.bucket, uint64(b.start), nil) {
 			return false
 		}
 		for j := len(m.active) - 1; j >= 0; j-- {
-			if m.active[j].time == m.r.time && !m.step(j) {
+			if m.active[j].time == t && !m.step(j) {
 				return false
 			}
 		}

@@ -280,7 +280,8 @@ func (s *bz1) unmangle(list []Series) []Series {
 	return out
 }
 
-func (s *bz1) records(key string, from, to int64, yield func(*record, error) bool) bool {
+func (s *bz1) records(key string, from, to int64, yield recordFunc) bool {
+	name := "points/" + key
 	b, err := s.root.Bucket([]byte("points"))
 	if err == nil {
 		b, err = b.Bucket([]byte(key))
@@ -289,17 +290,13 @@ func (s *bz1) records(key string, from, to int64, yield func(*record, error) boo
 		return true
 	}
 	if err != nil {
-		return yield(nil, fmt.Errorf("read points: %w", err))
+		return yield(0, nil, name, 0, fmt.Errorf("read points: %w", err))
 	}
-	m := blocks{bucket: "points/" + key, from: from, to: to, yield: yield}
+	m := blocks{bucket: name, from: from, to: to, yield: yield}
 	// A block may reach from before the span into it.
-	ok := scan(b, m.bucket, minTime, to, nil, func(start int64, it boltview.Item, err error) bool {
+	ok := scan(b, name, minTime, to, nil, func(start int64, v []byte, _ string, _ uint64, err error) bool {
 		if err != nil {
-			return yield(nil, err)
-		}
-		v, err := it.Value()
-		if err != nil {
-			return yield(nil, fmt.Errorf("read points: %w", err))
+			return yield(0, nil, name, 0, err)
 		}
 		if len(v) >= 8 && int64(binary.BigEndian.Uint64(v)) < from {
 			return true

@@ -25,7 +25,9 @@ func FuzzFieldData(f *testing.F) {
 	f.Add(append([]byte("\x04\x00\x00"), bytes.Repeat([]byte("x"), 1<<16)...))
 	set := newFieldSet(fuzzFields)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, undefined, reason := set.decode(nil, data)
+		var buf []FieldValue
+		n, undefined, reason := set.decode(&buf, data)
+		got := buf[:n]
 		if reason != "" {
 			if undefined != 0 && set.byID[undefined] != nil {
 				t.Errorf("field %d is defined", undefined)
@@ -53,7 +55,9 @@ func FuzzFieldData(f *testing.F) {
 				again = append(binary.BigEndian.AppendUint16(again, uint16(len(v.Value.text))), v.Value.text...)
 			}
 		}
-		twice, _, reason := set.decode(nil, again)
+		var buf2 []FieldValue
+		n, _, reason = set.decode(&buf2, again)
+		twice := buf2[:n]
 		if reason != "" || !slices.EqualFunc(got, twice, func(a, b FieldValue) bool {
 			return a.Field == b.Field && a.Value.bits == b.Value.bits && bytes.Equal(a.Value.text, b.Value.text)
 		}) {
@@ -169,14 +173,14 @@ func FuzzBlock(f *testing.F) {
 			data1, data2 = s2.EncodeSnappy(nil, data1), s2.EncodeSnappy(nil, data2)
 		}
 		first, last, errs := true, int64(0), 0
-		m := blocks{bucket: "b", from: -100, to: math.MaxInt64, yield: func(r *record, err error) bool {
+		m := blocks{bucket: "b", from: -100, to: math.MaxInt64, yield: func(time int64, _ []byte, _ string, _ uint64, err error) bool {
 			switch {
 			case err != nil:
 				errs++
-			case !first && r.time <= last || r.time < -100:
-				t.Errorf("time %d after %d", r.time, last)
+			case !first && time <= last || time < -100:
+				t.Errorf("time %d after %d", time, last)
 			default:
-				first, last = false, r.time
+				first, last = false, time
 			}
 			return true
 		}}

@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -105,7 +106,7 @@ func AppendPoint(dst, series []byte, p Point, prec Precision) ([]byte, error) {
 		} else {
 			b = escape(b, f.Field.Name, fieldKeySpecial)
 		}
-		b = appendValue(append(b, '='), f.Value)
+		b = appendValue(append(b, '='), &f.Value)
 	}
 	if sep == ' ' {
 		if skipped == nil {
@@ -125,7 +126,7 @@ func AppendPoint(dst, series []byte, p Point, prec Precision) ([]byte, error) {
 func unwritable(f *FieldValue) (reason string, kind error) {
 	switch f.Value.typ {
 	case Float:
-		if v := f.Value.Float(); math.IsNaN(v) || math.IsInf(v, 0) {
+		if v := math.Float64frombits(f.Value.bits); math.IsNaN(v) || math.IsInf(v, 0) {
 			return "value is " + strconv.FormatFloat(v, 'g', -1, 64), ErrNonFinite
 		}
 	case Integer, Boolean, String:
@@ -152,23 +153,24 @@ func (p Precision) floor(t int64) int64 {
 }
 
 // appendValue appends a value that is finite and has a type.
-func appendValue(dst []byte, v Value) []byte {
+func appendValue(dst []byte, v *Value) []byte {
 	switch v.typ {
 	case Float:
-		return appendFloat(dst, v.Float())
+		return appendFloat(dst, math.Float64frombits(v.bits))
 	case Integer:
-		return append(strconv.AppendInt(dst, v.Integer(), 10), 'i')
+		return append(strconv.AppendInt(dst, int64(v.bits), 10), 'i')
 	case Boolean:
-		return strconv.AppendBool(dst, v.Boolean())
+		return strconv.AppendBool(dst, v.bits != 0)
 	}
 	dst = append(dst, '"')
-	for _, c := range v.text {
-		if c == '"' || c == '\\' {
-			dst = append(dst, '\\')
+	for text := v.text; ; {
+		i := bytes.IndexAny(text, `"\`)
+		if i < 0 {
+			return append(append(dst, text...), '"')
 		}
-		dst = append(dst, c)
+		dst = append(append(dst, text[:i]...), '\\', text[i])
+		text = text[i+1:]
 	}
-	return append(dst, '"')
 }
 
 // appendFloat appends the shortest text that reads back as v, without an

@@ -164,7 +164,7 @@ func (s *rc) series() iter.Seq2[Series, error] {
 	}
 }
 
-func (s *rc) records(key string, from, to int64, yield func(*record, error) bool) bool {
+func (s *rc) records(key string, from, to int64, yield recordFunc) bool {
 	id, ok := s.index().byKey[key]
 	if !ok {
 		return true
@@ -173,19 +173,9 @@ func (s *rc) records(key string, from, to int64, yield func(*record, error) bool
 	if errors.Is(err, boltview.ErrNotFound) {
 		return true
 	}
-	if err != nil {
-		return yield(nil, fmt.Errorf("read points: %w", err))
-	}
 	name := fmt.Sprintf("%016x", id)
-	var r record
-	return scan(b, name, from, to, nil, func(t int64, it boltview.Item, err error) bool {
-		var v []byte
-		if err == nil {
-			if v, err = it.Value(); err != nil {
-				err = fmt.Errorf("read points: %w", err)
-			}
-		}
-		r = record{time: t, data: v, bucket: name, key: uint64(t)}
-		return yield(&r, err)
-	})
+	if err != nil {
+		return yield(0, nil, name, 0, fmt.Errorf("read points: %w", err))
+	}
+	return scan(b, name, from, to, nil, yield)
 }

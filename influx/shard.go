@@ -65,16 +65,13 @@ type store interface {
 	measurement(key string) (string, error)
 	// records gives the points of a series, as Shard.Points does. It stops when
 	// yield returns false, and returns false then.
-	records(key string, from, to int64, yield func(*record, error) bool) bool
+	records(key string, from, to int64, yield recordFunc) bool
 }
 
-// record is a point that is not decoded.
-type record struct {
-	time   int64
-	data   []byte // lent
-	bucket string
-	key    uint64 // in bucket
-}
+// recordFunc takes a point that is not decoded: its time, its fields, which are
+// lent, and the bucket and key at which they are. Arguments, and not a struct,
+// since they stay in registers.
+type recordFunc func(time int64, data []byte, bucket string, key uint64, err error) bool
 
 // OpenShard opens a shard in a Bolt file; the engine is told from the file. It
 // returns [ErrEngine] if the file is none, and errors of package boltview.
@@ -188,47 +185,44 @@ func (s *Shard) Points(key string, from, to int64) iter.Seq2[Point, error] {
 		}
 		var fields []FieldValue
 		last, started := int64(0), false
-		s.store.records(key, from, to, func(r *record, err error) bool {
+		s.store.records(key, from, to, func(time int64, data []byte, bucket string, key uint64, err error) bool {
 			if err != nil {
 				return yield(Point{}, err)
 			}
-			var undefined uint8
-			var reason string
-			if started && r.time <= last {
-				reason = "not in the order of time" // keys of a damaged page
-			} else {
-				last, started = r.time, true
-				fields, undefined, reason = set.decode(fields, r.data)
+			n, undefined, reason := 0, uint8(0), "not in the order of time" // keys of a damaged page
+			if !started || time > last {
+				last, started = time, true
+				n, undefined, reason = set.decode(&fields, data)
 			}
 			if reason != "" {
-				return yield(Point{}, &ValueError{Bucket: r.bucket, Key: bigEndian(r.key), Time: r.time, Reason: reason, Undefined: undefined})
+				return yield(Point{}, &ValueError{Bucket: bucket, Key: bigEndian(key), Time: time, Reason: reason, Undefined: undefined})
 			}
-			return yield(Point{Time: r.time, Fields: fields}, nil)
+			return yield(Point{Time: time, Fields: fields[:n:n]}, nil)
 		})
 	}
 }
 
 func bigEndian(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
 
-// scan calls f with the items of a bucket whose keys are times, in the order of
-// time: 8 bytes, big-endian, as Bolt sorts them: negative times come last there.
-// Other keys are errors, but for those that skip returns true for. It returns
-// false if f did.
-func scan(b *boltview.Bucket, name string, from, to int64, skip func(boltview.Item) bool, f func(int64, boltview.Item, error) bool) bool {
-	if from < 0 && !scanSpan(b, name, from, min(to, -1), skip, f) {
+// scan gives the items of a bucket whose keys are times as records, in the order
+// of time: 8 bytes, big-endian, as Bolt sorts them: negative times come last
+// there. Other keys are errors, but for those that skip returns true for. It
+// returns false if yield did.
+func scan(b *boltview.Bucket, name string, from, to int64, skip func(boltview.Item) bool, yield recordFunc) bool {
+	if from < 0 && !scanSpan(b, name, from, min(to, -1), skip, yield) {
 		return false
 	}
-	return to < 0 || scanSpan(b, name, max(from, 0), to, skip, f)
+	return to < 0 || scanSpan(b, name, max(from, 0), to, skip, yield)
 }
 
 // scanSpan is scan where from and to have the same sign.
-func scanSpan(b *boltview.Bucket, name string, from, to int64, skip func(boltview.Item) bool, f func(int64, boltview.Item, error) bool) bool {
+func scanSpan(b *boltview.Bucket, name string, from, to int64, skip func(boltview.Item) bool, yield recordFunc) bool {
 	if from > to {
 		return true
 	}
 	for it, err := range b.From(bigEndian(uint64(from))) {
 		if err != nil {
-			if !f(0, it, fmt.Errorf("read points: %w", err)) {
+			if !yield(0, nil, name, 0, fmt.Errorf("read points: %w", err)) {
 				return false
 			}
 			continue
@@ -236,22 +230,40 @@ func scanSpan(b *boltview.Bucket, name string, from, to int64, skip func(boltvie
 		if skip != nil && skip(it) {
 			continue
 		}
-		var t int64
-		switch {
-		case len(it.Key) != 8:
-			err = &ValueError{Bucket: name, Key: slices.Clone(it.Key), Reason: "key is not a time"}
-		case uint64(to) < binary.BigEndian.Uint64(it.Key):
-			return true
-		case it.IsBucket():
-			err = &ValueError{Bucket: name, Key: slices.Clone(it.Key), Reason: "a bucket, not a point"}
-		case it.Size() > maxData:
-			err = &ValueError{Bucket: name, Key: slices.Clone(it.Key), Reason: fmt.Sprintf("%d bytes are more than a point can have", it.Size())}
-		default:
-			t = int64(binary.BigEndian.Uint64(it.Key))
+		if len(it.Key) != 8 || it.IsBucket() || it.Size() > maxData {
+			if len(it.Key) == 8 && uint64(to) < binary.BigEndian.Uint64(it.Key) {
+				return true
+			}
+			if !yield(0, nil, name, 0, noPoint(name, it)) {
+				return false
+			}
+			continue
 		}
-		if !f(t, it, err) {
+		key := binary.BigEndian.Uint64(it.Key)
+		if uint64(to) < key {
+			return true
+		}
+		v, err := it.Value()
+		if err != nil {
+			err = fmt.Errorf("read points: %w", err)
+		}
+		if !yield(int64(key), v, name, key, err) {
 			return false
 		}
 	}
 	return true
+}
+
+// noPoint says why an item is not a point.
+func noPoint(bucket string, it boltview.Item) error {
+	e := &ValueError{Bucket: bucket, Key: slices.Clone(it.Key)}
+	switch {
+	case len(it.Key) != 8:
+		e.Reason = "key is not a time"
+	case it.IsBucket():
+		e.Reason = "a bucket, not a point"
+	default:
+		e.Reason = fmt.Sprintf("%d bytes are more than a point can have", it.Size())
+	}
+	return e
 }

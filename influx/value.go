@@ -102,76 +102,86 @@ func (p Point) Clone() Point {
 // cut longer ones at 64 KiB, and the length of that, in 16 bits, is 0.
 const lostLength = 1 << 16
 
-// decode decodes the fields of a point into dst, whose memory it uses. Strings
-// refer to b. In b fields come in any order: the number, 1 byte, then by type
-// 8 bytes of a float or an integer, 1 byte of a boolean, or 2 bytes of length
-// and a string. If b does not decode it returns why, and the field that is not
-// defined if that is the reason.
-func (s *fieldSet) decode(dst []FieldValue, b []byte) (fields []FieldValue, undefined uint8, reason string) {
-	dst = dst[:0]
-	for at := 0; at < len(b); {
-		id := b[at]
-		f := s.byID[id]
+// decode decodes the fields of a point into buf, which grows if need be, and
+// returns how many there are. Strings refer to b. In b fields come in any order:
+// the number, 1 byte, then by type 8 bytes of a float or an integer, 1 byte of a
+// boolean, or 2 bytes of length and a string. If b does not decode it returns
+// why, and the field that is not defined if that is the reason.
+func (s *fieldSet) decode(buf *[]FieldValue, b []byte) (n int, undefined uint8, reason string) {
+	dst := *buf
+	for len(b) > 0 {
+		f := s.byID[b[0]]
 		if f == nil {
-			if id == 0 {
-				return dst, 0, fmt.Sprintf("field number 0 at byte %d", at)
+			if b[0] == 0 {
+				return 0, 0, "field number 0"
 			}
-			return dst, id, fmt.Sprintf("field %d is not defined", id)
+			return 0, b[0], fmt.Sprintf("field %d is not defined", b[0])
 		}
-		rest := b[at+1:]
-		v := Value{typ: f.Type}
-		n := 0
+		b = b[1:]
+		if n == len(dst) {
+			dst = append(dst, FieldValue{})
+			dst = dst[:cap(dst)]
+			*buf = dst
+		}
+		// The value is made where it stays: a copy would wait for these stores.
+		x := &dst[n]
+		v := &x.Value
+		x.Field, v.typ, v.bits, v.text = f, f.Type, 0, nil
+		size := 0
 		switch f.Type {
 		case Float, Integer:
-			if n = 8; len(rest) >= n {
-				v.bits = binary.BigEndian.Uint64(rest)
+			if size = 8; len(b) >= 8 {
+				v.bits = binary.BigEndian.Uint64(b)
 			}
 		case Boolean:
-			if n = 1; len(rest) >= n && rest[0] != 0 {
+			if size = 1; len(b) >= 1 && b[0] != 0 {
 				v.bits = 1
 			}
 		case String:
-			if n = 2; len(rest) >= n {
-				size := int(binary.BigEndian.Uint16(rest))
-				if size == 0 && len(rest) >= n+lostLength && !s.whole(rest[n:]) {
-					return dst, 0, fmt.Sprintf("string %q has lost its length of 64 KiB", f.Name)
+			if size = 2; len(b) >= 2 {
+				size += int(binary.BigEndian.Uint16(b))
+				if size == 2 && len(b) >= 2+lostLength && !s.whole(b[2:]) {
+					return 0, 0, fmt.Sprintf("string %q has lost its length of 64 KiB", f.Name)
 				}
-				if n += size; len(rest) >= n {
-					v.text = rest[2:n:n]
+				if len(b) >= size {
+					v.text = b[2:size:size]
 				}
 			}
 		default:
-			return dst, 0, fmt.Sprintf("field %q has %s", f.Name, f.Type)
+			return 0, 0, fmt.Sprintf("field %q has %s", f.Name, f.Type)
 		}
-		if len(rest) < n {
-			return dst, 0, fmt.Sprintf("field %q is cut off: %d of %d bytes", f.Name, len(rest), n)
+		if len(b) < size {
+			return 0, 0, fmt.Sprintf("field %q is cut off: %d of %d bytes", f.Name, len(b), size)
 		}
-		at += 1 + n
-		dst = insert(dst, FieldValue{f, v})
+		b = b[size:]
+		if n > 0 && dst[n-1].Field.rank >= f.rank {
+			n = insert(dst[:n], *x)
+		} else {
+			n++
+		}
 	}
-	if len(dst) == 0 {
-		return dst, 0, "point without fields"
+	if n == 0 {
+		return 0, 0, "point without fields"
 	}
-	return dst, 0, ""
+	return n, 0, ""
 }
 
-// insert puts a field where its name belongs, in place of an earlier one: of
-// two values of one field servers take the last.
-func insert(list []FieldValue, v FieldValue) []FieldValue {
+// insert puts a field, which is the one behind the list, where its name belongs,
+// in place of an earlier one: of two values of one field servers take the last.
+// It returns the length of the list.
+func insert(list []FieldValue, v FieldValue) int {
 	i := len(list)
 	for i > 0 && list[i-1].Field.rank > v.Field.rank {
 		i--
 	}
 	if i > 0 && list[i-1].Field.rank == v.Field.rank {
 		list[i-1] = v
-		return list
+		return len(list)
 	}
-	list = append(list, v)
-	if i < len(list)-1 {
-		copy(list[i+1:], list[i:])
-		list[i] = v
-	}
-	return list
+	longer := list[:len(list)+1]
+	copy(longer[i+1:], list[i:])
+	longer[i] = v
+	return len(longer)
 }
 
 // whole reports whether b is fields and nothing else.

@@ -104,6 +104,17 @@ func readWAL(root *boltview.Bucket) *walIndex {
 	return x
 }
 
+// partitionName returns the path of a partition.
+func partitionName(part uint8) string {
+	if int(part) < len(partitions) {
+		return partitions[part]
+	}
+	return "wal/" + strconv.Itoa(int(part))
+}
+
+// partitions are the names of those that servers have.
+var partitions = [...]string{"wal/0", "wal/1", "wal/2", "wal/3", "wal/4", "wal/5", "wal/6", "wal/7"}
+
 // lastOfEach sorts entries by time and leaves of each time the last.
 func lastOfEach(list []walEntry) []walEntry {
 	slices.SortStableFunc(list, func(a, b walEntry) int { return cmp.Compare(a.time, b.time) })
@@ -135,7 +146,7 @@ func (x *walIndex) add(part uint8, it boltview.Item) error {
 // fields as in a bucket of points.
 func walValue(part uint8, it boltview.Item) (time int64, key, data []byte, err error) {
 	bad := func(format string, args ...any) error {
-		return &ValueError{Bucket: "wal/" + strconv.Itoa(int(part)), Key: slices.Clone(it.Key), Reason: fmt.Sprintf(format, args...)}
+		return &ValueError{Bucket: partitionName(part), Key: slices.Clone(it.Key), Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case len(it.Key) != 8:
