@@ -227,3 +227,64 @@ func TestShardTruth(t *testing.T) {
 		t.Logf("%s: %d shards, %d points equal, %d rightly not decoded, %d wrong", chain, shards, equal, undecoded, wrong)
 	}
 }
+
+// TestLateDefinitions decodes points whose fields a shard does not define yet
+// with the definitions of later copies of the shard, and finds in those copies
+// the same values.
+func TestLateDefinitions(t *testing.T) {
+	for chain, tars := range layers(t) {
+		copies := map[string][]*influx.Shard{}
+		for _, tar := range tars {
+			for name, data := range members(t, tar) {
+				if name == "manifest" || name == "meta" {
+					continue
+				}
+				s, err := influx.OpenShard(open(t, data), influx.ShardOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				copies[name] = append(copies[name], s)
+			}
+		}
+		decoded, differ, left := 0, 0, 0
+		for _, tar := range tars {
+			for name, data := range members(t, tar) {
+				want := readTruth(t, tar, name)
+				if want == nil {
+					continue
+				}
+				s, err := influx.OpenShard(open(t, data), influx.ShardOptions{Fields: func(m string) []influx.Field {
+					var all []influx.Field
+					for _, c := range copies[name] {
+						f, err := c.Fields(m)
+						if err != nil {
+							t.Error(err)
+						}
+						all = append(all, f...)
+					}
+					return all
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, _, _ := contents(t, s)
+				last, _, _ := contents(t, copies[name][len(copies[name])-1])
+				for p, fields := range want.points {
+					if fields != nil {
+						continue
+					}
+					switch {
+					case got[p] == nil:
+						left++
+					case last[p] != nil && !sameValues(got[p], last[p]):
+						differ++
+						t.Errorf("%s: %s: %v is %v, later %v", tar, name, p, got[p], last[p])
+					default:
+						decoded++
+					}
+				}
+			}
+		}
+		t.Logf("%s: of the points that InfluxDB cannot decode %d decode, %d of them not as later, %d do not", chain, decoded, differ, left)
+	}
+}

@@ -33,20 +33,20 @@ func BooleanValue(v bool) Value {
 func StringValue(v []byte) Value { return Value{typ: String, text: v} }
 
 // Type returns the value's type.
-func (v Value) Type() FieldType { return v.typ }
+func (v *Value) Type() FieldType { return v.typ }
 
 // Float returns the value of type [Float].
-func (v Value) Float() float64 { return math.Float64frombits(v.bits) }
+func (v *Value) Float() float64 { return math.Float64frombits(v.bits) }
 
 // Integer returns the value of type [Integer].
-func (v Value) Integer() int64 { return int64(v.bits) }
+func (v *Value) Integer() int64 { return int64(v.bits) }
 
 // Boolean returns the value of type [Boolean].
-func (v Value) Boolean() bool { return v.bits != 0 }
+func (v *Value) Boolean() bool { return v.bits != 0 }
 
 // Bytes returns the value of type [String]: any bytes, which are lent as the
 // point is that holds the value.
-func (v Value) Bytes() []byte { return v.text }
+func (v *Value) Bytes() []byte { return v.text }
 
 // Any returns the value as float64, int64, bool or string; nil if it has no type.
 func (v Value) Any() any {
