@@ -2,9 +2,11 @@ package influx_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -313,4 +315,55 @@ func TestSampleShard(t *testing.T) {
 	if i != len(points) {
 		t.Errorf("%d points", i)
 	}
+}
+
+// TestConcurrent reads one shard from several goroutines.
+func TestConcurrent(t *testing.T) {
+	tr := b1Shard()
+	for i := range 50 {
+		key := fmt.Sprintf("m,t=%02d", i)
+		tr[key] = tree{be(1): data(val{2, int64(i)}), be(2): data(val{4, strings.Repeat("x", i)})}
+		tr.log(uint64(i), key, 3, data(val{3, true}))
+	}
+	s := openShard(t, tr, influx.ShardOptions{})
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			n := 0
+			for series, err := range s.Series() {
+				if err != nil {
+					t.Error(err)
+				}
+				same(t, series.Key, allPoints(s, series.Key), fmt.Sprintf("1 i=%d", n), "2 s="+strings.Repeat("x", n), "3 b=true")
+				if f, err := s.Fields("m"); len(f) != 5 || err != nil {
+					t.Errorf("fields %v, %v", f, err)
+				}
+				n++
+			}
+			if n != 50 {
+				t.Errorf("%d series", n)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestB1LongLog has entries that are too long to be kept in memory.
+func TestB1LongLog(t *testing.T) {
+	tr := b1Shard()
+	var fields, point []byte
+	want := "7"
+	for i := range 20 {
+		name, text := fmt.Sprintf("s%02d", i), strings.Repeat(string(rune('a'+i)), 65_000)
+		fields = append(fields, pb(1, pb(1, i+1, 2, name, 3, 4))...)
+		point = append(point, data(val{uint8(i + 1), text})...)
+		want += " " + name + "=" + text
+	}
+	tr["fields"].(tree)["m"] = string(fields)
+	tr.log(1, "m", 7, string(point))
+	tr.log(2, "m", 8, data(val{1, "short"}))
+	tr.log(3, "m", 9, string(point[:len(point)-1]))
+	s := openShard(t, tr, influx.ShardOptions{})
+	same(t, "points", allPoints(s, "m"), want, "8 s00=short",
+		`!decode key 0000000000000003 of bucket "wal/0": field "s19" is cut off: 65001 of 65002 bytes`)
 }

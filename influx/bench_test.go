@@ -68,6 +68,20 @@ func b1Bench(b *testing.B) string {
 	})
 }
 
+// logBench is a shard whose points are all in the write-ahead log, as they come:
+// one of each series, then the next.
+func logBench(b *testing.B) string {
+	tr := b1Shard()
+	seq := uint64(0)
+	for k := range int64(benchPoints) {
+		for i := range benchSeries {
+			seq++
+			tr.log(seq, fmt.Sprintf("m,host=server%04d", i), 1446422400e9+k*10e9, data(val{1, float64(k) / 8}))
+		}
+	}
+	return benchShard(b, tr, func(string, []entry) tree { return nil })
+}
+
 func bz1Bench(b *testing.B) string {
 	return benchShard(b, bz1Shard(), func(key string, list []entry) tree {
 		blocks := tree{}
@@ -261,6 +275,29 @@ func BenchmarkB1(b *testing.B) {
 	b.Run("points", func(b *testing.B) { decode(b, openFile(b, path, false)) })
 	b.Run("mapped", func(b *testing.B) { decode(b, openFile(b, path, true)) })
 	b.Run("line", func(b *testing.B) { writeLines(b, openFile(b, path, true)) })
+}
+
+// BenchmarkLog reads the same points from a write-ahead log, opening the shard
+// each time, since an open one keeps the log.
+func BenchmarkLog(b *testing.B) {
+	path := logBench(b)
+	b.ReportAllocs()
+	points := 0
+	for b.Loop() {
+		s := openFile(b, path, true)
+		for series, err := range s.Series() {
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, err := range s.Points(series.Key, math.MinInt64, math.MaxInt64) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				points++
+			}
+		}
+	}
+	report(b, points)
 }
 
 // BenchmarkBZ1 reads a bz1 shard with the same points.

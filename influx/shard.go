@@ -172,7 +172,8 @@ func (s *Shard) set(measurement string) (*fieldSet, error) {
 //
 // The point is lent: it is valid until the loop takes its next step. Errors are
 // [*ValueError] for a point or block, and those of pages. A loop that goes on
-// after them gets the other points.
+// after them gets the other points. What is broken in the write-ahead log, so
+// that nobody knows of which series it is, only [Shard.Series] tells.
 func (s *Shard) Points(key string, from, to int64) iter.Seq2[Point, error] {
 	return func(yield func(Point, error) bool) {
 		measurement, err := s.store.measurement(key)

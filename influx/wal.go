@@ -19,7 +19,7 @@ const (
 
 	// maxLogData bounds the bytes of it that are kept in memory; what is more is
 	// read again when asked for.
-	maxLogData = 64 << 20
+	maxLogData = 32 << 20
 
 	// maxLogErrors bounds the errors that are kept; what is more is counted.
 	maxLogErrors = 1000
@@ -31,7 +31,7 @@ const (
 // walIndex is what the write-ahead log of a b1 shard holds: the bucket "wal",
 // in it a bucket for each of 8 partitions, in it entries by sequence number.
 type walIndex struct {
-	bySeries map[string][]walEntry // by time, each time once
+	bySeries map[string]*[]walEntry // by time, each time once
 	errs     []error
 	chunks   [][]byte // data of entries
 }
@@ -49,7 +49,7 @@ const notKept = ^uint32(0)
 
 // readWAL reads the log. The last entry of a time counts.
 func readWAL(root *boltview.Bucket) *walIndex {
-	x := &walIndex{bySeries: map[string][]walEntry{}}
+	x := &walIndex{bySeries: map[string]*[]walEntry{}}
 	w, err := root.Bucket([]byte("wal"))
 	if err != nil {
 		x.errs = append(x.errs, fmt.Errorf("read write-ahead log: %w", err))
@@ -98,8 +98,8 @@ func readWAL(root *boltview.Bucket) *walIndex {
 	if lost > 0 {
 		x.errs = append(x.errs, &ValueError{Bucket: "wal", Reason: fmt.Sprintf("and %d more", lost)})
 	}
-	for key, list := range x.bySeries {
-		x.bySeries[key] = lastOfEach(list)
+	for _, list := range x.bySeries {
+		*list = lastOfEach(*list)
 	}
 	return x
 }
@@ -117,6 +117,13 @@ var partitions = [...]string{"wal/0", "wal/1", "wal/2", "wal/3", "wal/4", "wal/5
 
 // lastOfEach sorts entries by time and leaves of each time the last.
 func lastOfEach(list []walEntry) []walEntry {
+	sorted := true
+	for i := range list[1:] {
+		sorted = sorted && list[i].time < list[i+1].time
+	}
+	if sorted {
+		return list
+	}
 	slices.SortStableFunc(list, func(a, b walEntry) int { return cmp.Compare(a.time, b.time) })
 	out := list[:0]
 	for _, e := range list {
@@ -137,8 +144,12 @@ func (x *walIndex) add(part uint8, it boltview.Item) error {
 	}
 	e := walEntry{time: time, seq: binary.BigEndian.Uint64(it.Key), part: part}
 	e.at, e.size = x.keep(data)
-	list := x.bySeries[string(key)] // no memory for the key if it is there
-	x.bySeries[string(key)] = append(list, e)
+	list := x.bySeries[string(key)]
+	if list == nil {
+		list = new([]walEntry)
+		x.bySeries[string(key)] = list
+	}
+	*list = append(*list, e)
 	return nil
 }
 
@@ -215,7 +226,11 @@ func (x *walIndex) data(root *boltview.Bucket, e walEntry) ([]byte, error) {
 
 // entries returns the entries of a series from a time up to another.
 func (x *walIndex) entries(key string, from, to int64) []walEntry {
-	list := x.bySeries[key]
+	found := x.bySeries[key]
+	if found == nil {
+		return nil
+	}
+	list := *found
 	byTime := func(e walEntry, t int64) int { return cmp.Compare(e.time, t) }
 	i, _ := slices.BinarySearchFunc(list, from, byTime)
 	j, ok := slices.BinarySearchFunc(list, to, byTime)
