@@ -29,7 +29,8 @@ func TestArrows(t *testing.T) {
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/hint"},
 		"repair":              {"boltview", "internal/names", "internal/attr"},
-		"cmd/snapfs":          {"plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"export":              {"dataset", "influx", "internal/hint"},
+		"cmd/snapfs":          {"export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
@@ -66,8 +67,8 @@ func TestLibraries(t *testing.T) {
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
 		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "repair"}, inTests: []string{everywhere}},
 		"google.golang.org/protobuf":          {in: []string{"internal/sample", "influx"}, inTests: []string{everywhere}},
-		"github.com/klauspost/compress":       {in: []string{"influx"}},      // snappy
-		"github.com/influxdata/line-protocol": {inTests: []string{"influx"}}, // the oracle
+		"github.com/klauspost/compress":       {in: []string{"influx", "export"}},      // snappy; gzip, zstd
+		"github.com/influxdata/line-protocol": {inTests: []string{"influx", "export"}}, // the oracle
 		"golang.org/x/sync":                   {in: []string{everywhere}},
 		"golang.org/x/sys":                    {in: []string{everywhere}},
 		"github.com/rogpeppe/go-internal":     {inTests: []string{everywhere}},
