@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"path"
 	"slices"
@@ -35,9 +36,10 @@ type Source struct {
 
 // Set is the data of a view. Its methods may be called concurrently.
 type Set struct {
-	src    Source
-	shards []*Shard
-	lost   []Lost
+	src       Source
+	candidate bool // of a server that was a release candidate
+	shards    []*Shard
+	lost      []Lost
 }
 
 // Shard is a file with points.
@@ -72,14 +74,17 @@ type ShardError struct {
 	Err  error
 }
 
-func (e *ShardError) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *ShardError) Error() string {
+	// The cause may name the file itself.
+	return e.Path + ": " + strings.TrimPrefix(e.Err.Error(), e.Path+": ")
+}
 
 // Unwrap returns Err.
 func (e *ShardError) Unwrap() error { return e.Err }
 
 // New returns the data of a view. It reads nothing yet.
 func New(src Source) *Set {
-	s := &Set{src: src}
+	s := &Set{src: src, candidate: src.View.Manifest().Dialect == chain.ByIndex}
 	known := map[uint64]bool{}
 	for f := range src.View.Files() {
 		sh, ok := s.shard(f)
@@ -103,26 +108,48 @@ func (s *Set) shard(f chain.File) (*Shard, bool) {
 	if !f.Mode.IsRegular() {
 		return nil, false
 	}
-	dir, base := path.Split(f.Name)
+	name := f.Name
+	if strings.HasPrefix(path.Ext(name), ".tsm") {
+		name = path.Dir(name) // a shard of tsm1 is a directory
+	}
+	dir, base := path.Split(name)
 	id, err := strconv.ParseUint(base, 10, 64)
 	if err != nil || dir == "" {
 		return nil, false
 	}
-	sh := &Shard{Path: f.Path, ID: id, Size: f.Size, Ghost: f.Ghost, Layer: f.Layer.Name}
-	byPath := f.Name != "shards/"+base || s.src.View.Manifest().Dialect != chain.ByIndex
+	sh := &Shard{Path: treePath(s.src.View, f.Path), ID: id, Size: f.Size, Ghost: f.Ghost, Layer: f.Layer.Name}
+	candidate := s.candidate && name == "shards/"+base
 	for _, m := range s.src.Metas {
-		if p, ok := m.Shard(id); ok {
+		// Servers of the final releases joined the names to a path, and cleaned
+		// it. Another path is that of another shard with the number.
+		p, ok := m.Shard(id)
+		if ok && (candidate || path.Join(p.Database.Name, p.Policy.Name, base) == path.Clean(name)) {
 			sh.meta, sh.Database, sh.Policy = m, p.Database.Name, p.Policy.Name
 			sh.Start, sh.End = p.Group.Start, p.Group.End
 			break
 		}
 	}
-	if byPath {
-		// A path is as good as metadata, and there for all.
-		sh.Database, sh.Policy = SplitPath(f.Name)
+	if sh.meta == nil && !candidate {
+		sh.Database, sh.Policy = SplitPath(name)
 	}
 	sh.open = sync.OnceValues(func() (*influx.Shard, error) { return s.openShard(sh) })
 	return sh, true
+}
+
+// treePath returns the path under which the tree of a view has a file: a
+// directory that has the name of a file is called otherwise, see [chain.View].
+func treePath(v *chain.View, name string) string {
+	if fi, err := v.Stat(name); err == nil && fi.Mode().IsRegular() {
+		return name
+	}
+	elems := strings.Split(name, "/")
+	for i := range len(elems) - 1 {
+		dir := strings.Join(elems[:i+1], "/")
+		if fi, err := v.Stat(dir); err != nil || !fi.IsDir() {
+			elems[i] += ".d"
+		}
+	}
+	return strings.Join(elems, "/")
 }
 
 // SplitPath returns the database and policy in the name of a shard of the final
@@ -140,6 +167,9 @@ func SplitPath(name string) (database, policy string) {
 
 func (s *Set) openShard(sh *Shard) (*influx.Shard, error) {
 	db, err := s.src.Bolt(sh.Path)
+	if errors.Is(err, boltview.ErrNotBolt) && s.isTSM1(sh.Path) {
+		err = errTSM1
+	}
 	if err != nil {
 		return nil, &ShardError{sh.Path, err}
 	}
@@ -161,6 +191,22 @@ func (s *Set) openShard(sh *Shard) (*influx.Shard, error) {
 		return nil, &ShardError{sh.Path, err}
 	}
 	return shard, nil
+}
+
+// isTSM1 reports whether a file is of engine tsm1.
+func (s *Set) isTSM1(name string) bool {
+	f, err := s.src.View.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	r, ok := f.(io.ReaderAt)
+	if !ok || err != nil {
+		return false
+	}
+	e, err := influx.DetectEngine(r, fi.Size())
+	return err == nil && e == influx.TSM1
 }
 
 func (s *Set) copies(sh *Shard) []*influx.Shard {
@@ -201,9 +247,13 @@ func (s *Set) Lost() []Lost { return slices.Clone(s.lost) }
 func (sh *Shard) Open() (*influx.Shard, error) { return sh.open() }
 
 // Decodable reports whether points can be had of the shard; if not, err says
-// why.
+// why. For a shard of tsm1, which is not decoded, it returns that engine besides
+// an error that matches [influx.ErrEngine].
 func (sh *Shard) Decodable() (engine influx.Engine, err error) {
 	shard, err := sh.Open()
+	if errors.Is(err, errTSM1) {
+		return influx.TSM1, err
+	}
 	if err != nil {
 		return "", err
 	}
@@ -229,8 +279,8 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// errNoDatabase is the cause for shards that no database is known of.
-var errNoDatabase = errors.New("no metadata tell which database it belongs to")
+// errTSM1 is the cause for files of engine tsm1.
+var errTSM1 = fmt.Errorf("%w: engine %s", influx.ErrEngine, influx.TSM1)
 
 func shardError(sh *Shard, err error) error {
 	var e *ShardError
