@@ -9,12 +9,16 @@ import (
 	"github.com/snapfs/snapfs/influx"
 )
 
-// Data returns the data of the view at the root, nil for a bare Bolt file. It
-// reads nothing but metadata until it is asked.
+// Data returns the data of the view at the root, nil for a bare Bolt file: the
+// same each time. It reads nothing but metadata until it is asked.
 func (t *Tree) Data() *dataset.Set {
 	if t.view == nil {
 		return nil
 	}
+	return t.data()
+}
+
+func (t *Tree) newData() *dataset.Set {
 	return dataset.New(dataset.Source{View: t.view, Metas: t.metas(t.view.Point()), Bolt: t.bolts.open, Copies: t.copies})
 }
 

@@ -25,13 +25,14 @@ func renamed(err error, name string) error {
 	return err
 }
 
-// openIn opens a file of a tree below, whose root has the name of the whole path.
+// openIn opens a file of a tree below, whose root, if it is a directory, gets the
+// name of the whole path.
 func openIn(below fs.FS, inner, name string) (fs.File, error) {
 	f, err := below.Open(inner)
 	if err != nil {
 		return nil, renamed(err, name)
 	}
-	if inner == "." {
+	if _, dir := f.(fs.ReadDirFile); dir && inner == "." {
 		return &renamedDir{f, path.Base(name)}, nil
 	}
 	return f, nil

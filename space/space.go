@@ -14,6 +14,7 @@ import (
 
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/dataset"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/tarindex"
 )
@@ -56,6 +57,7 @@ type Tree struct {
 	root    fs.FS // the merged view, or a Bolt file
 	control entry
 	totals  func() (files, bytes int64)
+	data    func() *dataset.Set
 	show    bool
 	time    time.Time
 
@@ -75,6 +77,7 @@ type Tree struct {
 func Open(name string, opts Options) (*Tree, error) {
 	t := &Tree{path: name, show: opts.ShowControl}
 	t.totals = sync.OnceValues(t.count)
+	t.data = sync.OnceValue(t.newData)
 	c, err := chain.Open(name, chain.Options{})
 	if errors.Is(err, tarindex.ErrFormat) {
 		if berr := t.openBolt(name, opts); berr == nil {

@@ -66,8 +66,8 @@ func writeChain(t *testing.T, extra ...sample.File) string {
 		return sample.File{Name: name, Data: data, Modified: epoch.Add(time.Duration(seconds) * time.Second)}
 	}
 	err := sample.Write(path,
-		sample.Layer{Time: epoch, Files: append([]sample.File{f("meta", []byte("m0"), 0), f("db/rp/1", boltFile(t, "old"), 0), f("db/rp/text", []byte("no Bolt"), 0)}, extra...)},
-		sample.Layer{Time: epoch.Add(time.Hour), Files: []sample.File{f("meta", []byte("m1"), 3600), f("db/rp/1", boltFile(t, "new"), 3000)}})
+		sample.Layer{Time: epoch, Files: append([]sample.File{f("meta", []byte("m0"), 0), f("db/rp/one", boltFile(t, "old"), 0), f("db/rp/text", []byte("no Bolt"), 0)}, extra...)},
+		sample.Layer{Time: epoch.Add(time.Hour), Files: []sample.File{f("meta", []byte("m1"), 3600), f("db/rp/one", boltFile(t, "new"), 3000)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,31 +105,31 @@ func TestPaths(t *testing.T) {
 	tree := open(t, writeChain(t), space.Options{Status: func() ([]byte, error) { return []byte("status"), nil }})
 	for name, want := range map[string][]string{
 		".":                                      {"db", "manifest", "meta"},
-		".snapfs":                                {"bolt", "chain.json", "layers", "points", "status.json", "times"},
+		".snapfs":                                {"bolt", "by-time", "chain.json", "influx", "layers", "points", "status.json", "times"},
 		".snapfs/points":                         {"0", "full", "latest"},
 		".snapfs/points/full":                    {"db", "manifest", "meta"},
-		".snapfs/points/latest/db/rp":            {"1", "text"},
+		".snapfs/points/latest/db/rp":            {"one", "text"},
 		".snapfs/layers":                         {"0", "full"},
-		".snapfs/layers/0/db/rp":                 {"1"},
+		".snapfs/layers/0/db/rp":                 {"one"},
 		".snapfs/times":                          {"2015-11-02T030405Z", "2015-11-02T040405Z"},
 		".snapfs/bolt":                           {"db"},
-		".snapfs/bolt/db/rp":                     {"1"},
-		".snapfs/bolt/db/rp/1":                   {".info.json", "outer"},
-		".snapfs/bolt/db/rp/1/outer":             {"in%2Fner"},
-		".snapfs/times/2015-11-02T030405Z/db/rp": {"1", "text"},
+		".snapfs/bolt/db/rp":                     {"one"},
+		".snapfs/bolt/db/rp/one":                 {".info.json", "outer"},
+		".snapfs/bolt/db/rp/one/outer":           {"in%2Fner"},
+		".snapfs/times/2015-11-02T030405Z/db/rp": {"one", "text"},
 	} {
 		if got := list(t, tree, name); !slices.Equal(got, want) {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
 	}
 	for name, want := range map[string]string{
-		"meta":                                    "m1",
-		".snapfs/points/full/meta":                "m0",
-		".snapfs/points/latest/meta":              "m1",
-		".snapfs/times/2015-11-02T030405Z/meta":   "m0",
-		".snapfs/layers/full/meta":                "m0",
-		".snapfs/status.json":                     "status",
-		".snapfs/bolt/db/rp/1/outer/in%2Fner/key": "new",
+		"meta":                                      "m1",
+		".snapfs/points/full/meta":                  "m0",
+		".snapfs/points/latest/meta":                "m1",
+		".snapfs/times/2015-11-02T030405Z/meta":     "m0",
+		".snapfs/layers/full/meta":                  "m0",
+		".snapfs/status.json":                       "status",
+		".snapfs/bolt/db/rp/one/outer/in%2Fner/key": "new",
 	} {
 		got, err := fs.ReadFile(tree, name)
 		if err != nil || string(got) != want {
@@ -153,7 +153,7 @@ func TestPaths(t *testing.T) {
 	}
 	for _, name := range []string{
 		"none", ".snapfs/none", ".snapfs/points/7", ".snapfs/points/7/meta", ".snapfs/chain.json/x", ".snapfs/points/latest/none",
-		".snapfs/bolt/meta", ".snapfs/bolt/db/rp/text", ".snapfs/bolt/db/rp/text/x", ".snapfs/bolt/none", ".snapfs/bolt/db/rp/1/none", "%2Esnapfs",
+		".snapfs/bolt/meta", ".snapfs/bolt/db/rp/text", ".snapfs/bolt/db/rp/text/x", ".snapfs/bolt/none", ".snapfs/bolt/db/rp/one/none", "%2Esnapfs",
 	} {
 		_, err := fs.Stat(tree, name)
 		var p *fs.PathError
@@ -178,8 +178,8 @@ func TestPaths(t *testing.T) {
 func TestFS(t *testing.T) {
 	status := func() ([]byte, error) { return []byte("{}"), nil }
 	tree := open(t, writeChain(t), space.Options{ShowControl: true, Status: status})
-	err := fstest.TestFS(tree, "meta", "db/rp/1", ".snapfs/chain.json", ".snapfs/status.json", ".snapfs/points/full/meta", ".snapfs/points/latest",
-		".snapfs/layers/0/manifest", ".snapfs/bolt/db/rp/1/outer/in%2Fner/key", ".snapfs/bolt/db/rp/1/.info.json")
+	err := fstest.TestFS(tree, "meta", "db/rp/one", ".snapfs/chain.json", ".snapfs/status.json", ".snapfs/points/full/meta", ".snapfs/points/latest",
+		".snapfs/layers/0/manifest", ".snapfs/bolt/db/rp/one/outer/in%2Fner/key", ".snapfs/bolt/db/rp/one/.info.json")
 	if err != nil {
 		t.Error(err)
 	}
@@ -191,7 +191,7 @@ func TestAt(t *testing.T) {
 	if got, err := fs.ReadFile(tree, "meta"); err != nil || string(got) != "m0" {
 		t.Errorf("meta = %q, %v", got, err)
 	}
-	if got, err := fs.ReadFile(tree, ".snapfs/bolt/db/rp/1/outer/in%2Fner/key"); err != nil || string(got) != "old" {
+	if got, err := fs.ReadFile(tree, ".snapfs/bolt/db/rp/one/outer/in%2Fner/key"); err != nil || string(got) != "old" {
 		t.Errorf("key = %q, %v", got, err)
 	}
 	if got, err := fs.ReadFile(tree, ".snapfs/points/latest/meta"); err != nil || string(got) != "m1" {
