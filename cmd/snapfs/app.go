@@ -39,9 +39,18 @@ type cli struct {
 	Ls      lsCmd      `cmd:"" help:"List files."`
 	Cat     catCmd     `cmd:"" help:"Write files to standard output."`
 	Restore restoreCmd `cmd:"" help:"Copy the files of a snapshot into a directory."`
+	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV or JSON, or send them to a server."`
 	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
 	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
+
+	Databases    databasesCmd    `cmd:"" help:"List databases and retention policies."`
+	Measurements measurementsCmd `cmd:"" help:"List measurements."`
+	Series       seriesCmd       `cmd:"" help:"List series."`
+	Fields       fieldsCmd       `cmd:"" help:"List fields and their types."`
+	Tags         tagsCmd         `cmd:"" help:"List tags and their values."`
+
 	Bolt    boltCmd    `cmd:"" help:"Look into Bolt files in place."`
+	Plot    plotCmd    `cmd:"" help:"Draw a series as a chart."`
 	Demo    demoCmd    `cmd:"" help:"Show all of it on a small chain made for the purpose."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/dataset"
 	fusefs "github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/restore"
 	"github.com/snapfs/snapfs/space"
@@ -77,6 +78,10 @@ func exitCode(err error) int {
 	var c *codeError
 	if errors.As(err, &c) {
 		return c.code
+	}
+	var shard *dataset.ShardError
+	if errors.As(err, &shard) {
+		return exitDamage
 	}
 	for _, m := range []struct {
 		target error

@@ -244,7 +244,7 @@ func nameOf(s string) string {
 	if s == "" {
 		return "-"
 	}
-	if p := printable(s); p != s || strings.ContainsAny(s, "\n\t") {
+	if !isText([]byte(s)) {
 		return fmt.Sprintf("%q", s)
 	}
 	return s

@@ -194,7 +194,7 @@ func (l *lister) print(p, shown string, fi fs.FileInfo) error {
 		}
 	}
 	size := "-"
-	if fi.Mode().IsRegular() {
+	if fi.Mode().IsRegular() && (fi.Size() > 0 || !attr.IsVolatile(fi)) {
 		size = l.app.size(fi.Size())
 	}
 	damage += tornMark(class, problem)
