@@ -3,25 +3,29 @@ package main
 import (
 	"fmt"
 	"io"
-	"path"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/dataset"
 	"github.com/snapfs/snapfs/space"
 )
 
 type infoCmd struct {
-	JSON bool `name:"json" help:"A JSON object."`
+	JSON   bool `name:"json" help:"A JSON object."`
+	Shards bool `help:"List every shard."`
+	Count  bool `help:"Read all points and count them, which takes a while. Exit code 14 if some cannot be read."`
 	atFlag
 	snapArg
 }
 
 func (infoCmd) Help() string {
-	return `Examples:
+	return `A star marks the default policy; FROM and TO are the span of the groups of the shards.
+
+Examples:
   snapfs info /tmp/snap
+  snapfs info --count --shards /tmp/snap
   snapfs info shard.db`
 }
 
@@ -37,21 +41,15 @@ type chainInfo struct {
 	Shards    int             `json:"shards"`
 	Ghosts    []string        `json:"ghosts"` // shards that the server had dropped by then
 	Torn      []string        `json:"torn"`   // Bolt files whose metas show that they are torn
+	Meta      metaInfo        `json:"meta"`
 	Databases []database      `json:"databases"`
+	Lost      []dataset.Lost  `json:"lost"` // shards that the metadata know and no layer holds
+	ShardList []shard         `json:"shard_list,omitempty"`
+	Tail      []tail          `json:"tail,omitempty"`
 	Points    []point         `json:"points"`
 	Warnings  []chain.Warning `json:"warnings"`
-}
 
-// database is what the paths of the shards tell of a database.
-type database struct {
-	Name     string   `json:"name"`
-	Policies []policy `json:"policies"`
-}
-
-type policy struct {
-	Name   string `json:"name"`
-	Shards int    `json:"shards"`
-	Bytes  int64  `json:"bytes"`
+	all []shard
 }
 
 func (c *infoCmd) Run(a *App) error {
@@ -71,10 +69,22 @@ func (c *infoCmd) Run(a *App) error {
 	if info.Torn, err = tornFiles(a, t.View()); err != nil {
 		return err
 	}
-	if c.JSON {
-		return a.printJSON(info)
+	if err := info.addData(a, t, c.Count); err != nil {
+		return err
 	}
-	return a.printInfo(info)
+	if c.Shards {
+		info.ShardList = info.all
+	}
+	if c.JSON {
+		err = a.printJSON(info)
+	} else {
+		err = a.printInfo(info, c.Count)
+	}
+	if err != nil {
+		return err
+	}
+	lost := info.errors()
+	return lost.report(a)
 }
 
 // tornFiles returns the paths of the Bolt files of a view that show at once
@@ -108,7 +118,7 @@ func tornFiles(a *App, v *chain.View) ([]string, error) {
 func describeChain(c *chain.Chain, v *chain.View, points []point) chainInfo {
 	info := chainInfo{
 		Path: c.Path(), Kind: "chain", Dialect: c.Dialect(), At: v.Point().Name, Time: v.Point().Time,
-		Points: points, Warnings: c.Warnings(), Databases: []database{}, Ghosts: []string{},
+		Points: points, Warnings: c.Warnings(), Ghosts: []string{},
 	}
 	if c.Dialect() == chain.Unknown && len(points) == 1 {
 		info.Kind = "tar"
@@ -129,47 +139,14 @@ func describeChain(c *chain.Chain, v *chain.View, points []point) chainInfo {
 		if f.Ghost != "" {
 			info.Ghosts = append(info.Ghosts, f.Path)
 		}
-		if db, rp, ok := shardPath(f.Name); ok && c.Dialect() == chain.ByTime {
-			info.addShard(db, rp, f.Size)
-		}
 	}
-	slices.SortFunc(info.Databases, func(a, b database) int { return strings.Compare(a.Name, b.Name) })
 	return info
-}
-
-// shardPath splits the name of a shard of the final releases: database, policy,
-// number. Both names may themselves have slashes; the database is taken to be
-// the one that has.
-func shardPath(name string) (db, rp string, ok bool) {
-	dir, _ := path.Split(name)
-	dir = strings.TrimSuffix(dir, "/")
-	i := strings.LastIndexByte(dir, '/')
-	if i < 0 {
-		return "", dir, dir != ""
-	}
-	return dir[:i], dir[i+1:], true
-}
-
-func (i *chainInfo) addShard(db, rp string, size int64) {
-	at := slices.IndexFunc(i.Databases, func(d database) bool { return d.Name == db })
-	if at < 0 {
-		at = len(i.Databases)
-		i.Databases = append(i.Databases, database{Name: db})
-	}
-	d := &i.Databases[at]
-	p := slices.IndexFunc(d.Policies, func(p policy) bool { return p.Name == rp })
-	if p < 0 {
-		p = len(d.Policies)
-		d.Policies = append(d.Policies, policy{Name: rp})
-	}
-	d.Policies[p].Shards++
-	d.Policies[p].Bytes += size
 }
 
 // maxRows keeps each list on one screen.
 const maxRows = 12
 
-func (a *App) printInfo(i chainInfo) error {
+func (a *App) printInfo(i chainInfo, count bool) error {
 	w := a.Stdout
 	what := "tar archive"
 	switch i.Dialect {
@@ -195,13 +172,20 @@ func (a *App) printInfo(i chainInfo) error {
 	}
 	if len(i.Databases) > 0 {
 		fmt.Fprintln(w)
-		if err := a.databaseTable(i.Databases).write(w); err != nil {
+		if err := a.databaseTable(i.Databases, count).write(w); err != nil {
+			return err
+		}
+	}
+	if len(i.ShardList) > 0 {
+		fmt.Fprintln(w)
+		if err := a.shardTable(i.ShardList, count).write(w); err != nil {
 			return err
 		}
 	}
 	if n := len(i.Ghosts); n > 0 {
 		fmt.Fprintf(w, "\n%s, dropped by the server before that: %s\n", plural(int64(n), "ghost"), printable(firstFew(i.Ghosts)))
 	}
+	a.printData(w, i)
 	a.printTorn(w, i)
 	return a.printWarnings(w, i.Warnings)
 }
@@ -223,20 +207,6 @@ func firstFew(paths []string) string {
 		list += fmt.Sprintf(" and %d more", more)
 	}
 	return list
-}
-
-func (a *App) databaseTable(dbs []database) *table {
-	tab := &table{head: []string{"DATABASE", "POLICY", ">SHARDS", ">BYTES"}}
-	for n, d := range dbs {
-		if n == maxRows {
-			tab.add(fmt.Sprintf("… %d more", len(dbs)-n))
-			break
-		}
-		for _, p := range d.Policies {
-			tab.add(nameOf(d.Name), nameOf(p.Name), fmt.Sprint(p.Shards), a.size(p.Bytes))
-		}
-	}
-	return tab
 }
 
 // nameOf shows a name from an archive: quoted if it is not plain.
