@@ -10,8 +10,10 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/moby/sys/mountinfo"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/internal/sample"
 )
 
@@ -39,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"unchanged": unchanged,
 		},
 		Setup: func(env *testscript.Env) error {
+			env.Defer(func() { unmountBelow(t, env.WorkDir) })
 			env.Vars = append(env.Vars, "TMPDIR="+env.WorkDir+"/.tmp", "SNAPFS_TEST_FUSE="+os.Getenv("SNAPFS_TEST_FUSE"))
 			return nil
 		},
@@ -67,6 +70,20 @@ func haveFUSE(t *testing.T) bool {
 	}
 	t.Logf("scripts that mount are skipped: %v", err)
 	return false
+}
+
+// unmountBelow takes down what a script that failed has left mounted.
+func unmountBelow(t *testing.T, dir string) {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, m := range mounts {
+		t.Logf("left mounted: %s", m.Mountpoint)
+		if err := fs.Unmount(m.Mountpoint, true); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // writeSample is "sample DIR": the sample chain of the demo as DIR/snap, ….
