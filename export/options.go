@@ -79,6 +79,8 @@ type Options struct {
 	// as the path of the snapshot.
 	Checkpoint string
 	Source     string
+
+	taskWeight int64 // for tests, see there
 }
 
 // Progress tells how far an export is.
@@ -93,6 +95,7 @@ func (o *Options) check() error {
 	o.Format = cmp.Or(o.Format, LineProtocol)
 	o.NonFinite = cmp.Or(o.NonFinite, NonFiniteSkip)
 	o.Precision = cmp.Or(o.Precision, influx.Nanosecond)
+	o.taskWeight = cmp.Or(o.taskWeight, taskWeight)
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}

@@ -72,7 +72,7 @@ func (p *pool) get(task int) *block {
 		p.free = p.free[:n-1]
 		return b
 	}
-	return &block{}
+	return &block{data: make([]byte, 0, blockSize+blockSize/16), ends: make([]uint32, 0, blockSize/64)}
 }
 
 // put takes a block back.

@@ -198,7 +198,7 @@ func plan(set *dataset.Set, o *Options, after *position, yield func(*task) bool)
 				for _, sh := range one.Shards {
 					t.weight += sh.Size / count[sh]
 				}
-				if t.weight >= taskWeight || len(t.parts) >= taskParts {
+				if t.weight >= o.taskWeight || len(t.parts) >= taskParts {
 					if !yield(t) {
 						return
 					}

@@ -167,7 +167,7 @@ func (c *exportCmd) hidden(f dataset.Filter) (n int, err error) {
 	}
 	defer t.Close()
 	for _, sh := range t.Data().Shards() {
-		if f.MatchShard(sh) {
+		if sh.Ghost != "" && f.MatchShard(sh) {
 			n++
 		}
 	}
@@ -198,8 +198,14 @@ func (c *exportCmd) report(a *App, r export.Report, hidden int, err error) error
 	return nil
 }
 
+// shownErrors is how many errors are shown one by one; --json has more.
+const shownErrors = 5
+
 func (c *exportCmd) tell(a *App, r export.Report, hidden int, err error) {
-	for _, e := range r.Errors {
+	for i, e := range r.Errors {
+		if i == shownErrors {
+			break
+		}
 		a.complain(e)
 	}
 	say := func(n int64, word, text string) {
