@@ -24,7 +24,15 @@ type Mapping struct {
 	// users counts reads under way, and 1 until Close.
 	users  atomic.Int64
 	closed atomic.Bool
+	// read counts bytes since pages were last given back.
+	read atomic.Int64
 }
+
+// keepRead is how many bytes are read until the pages of the map are given back.
+// They stay in the cache of the system, and touching one maps its neighbours as
+// well; but while they are mapped, a pass over a large file would make this
+// process look as large.
+const keepRead = 64 << 20
 
 var _ attr.Extent = (*Mapping)(nil)
 
@@ -66,6 +74,10 @@ func (m *Mapping) ReadAt(b []byte, off int64) (n int, err error) {
 	}
 	err = m.guard(func() error {
 		n = copy(b, m.data[off:])
+		if m.read.Add(int64(n)) >= keepRead {
+			m.read.Store(0)
+			release(m.data)
+		}
 		return nil
 	})
 	if err != nil {
