@@ -48,8 +48,8 @@ func exitHelp() string {
 		{exitNotSnapshot, "not a snapshot, a tar or a Bolt file"},
 		{exitBroken, "broken chain, or no such point in it"},
 		{exitDamage, "damage found"},
-		{exitConflict, "restore: files in the way; nothing written"},
-		{exitIncomplete, "restore: incomplete"},
+		{exitConflict, "files in the way; nothing written"},
+		{exitIncomplete, "restore: incomplete; export: the server refused points"},
 		{exitInterrupted, "interrupted"},
 	} {
 		fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.text)
