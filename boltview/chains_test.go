@@ -15,34 +15,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/internal/realchains"
 )
-
-// chainsDir returns the folder with the chains of real servers, and skips the
-// test if there is none. SNAPFS_CHAINS names it.
-func chainsDir(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("SNAPFS_CHAINS")
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "chains")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("no chains of real servers, set SNAPFS_CHAINS")
-	}
-	return dir
-}
 
 // members returns the files of a tar in order, by name.
 func members(t *testing.T, path string) func(func(name string, data []byte) bool) {
@@ -102,7 +76,7 @@ func openOracle(t *testing.T, data []byte) *bbolt.DB {
 
 // TestChains reads and checks each shard that real servers wrote as bbolt does.
 func TestChains(t *testing.T) {
-	chains, err := filepath.Glob(filepath.Join(chainsDir(t), "v*"))
+	chains, err := filepath.Glob(filepath.Join(realchains.Dir(t), "v*"))
 	if err != nil || len(chains) == 0 {
 		t.Fatalf("no chains: %v", err)
 	}

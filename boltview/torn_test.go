@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/internal/realchains"
 )
 
 // pointKey names a point of a shard.
@@ -121,7 +122,7 @@ func partOf(part map[pointKey][]byte, trees map[uint64]map[pointKey][]byte) bool
 // an independent reader, the best tree the one it found, and no point that had
 // been acknowledged is missing.
 func TestTornChain(t *testing.T) {
-	chain := filepath.Join(chainsDir(t), "v0.9.2-torn")
+	chain := filepath.Join(realchains.Dir(t), "v0.9.2-torn")
 	data, err := os.ReadFile(filepath.Join(chain, "truth", "classes.json"))
 	if err != nil {
 		t.Skip("no chain of torn shards")

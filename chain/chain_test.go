@@ -396,6 +396,34 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestHostileManifest: what a manifest says is only looked for, and listed as
+// missing, whatever its names are.
+func TestHostileManifest(t *testing.T) {
+	m := chain.Manifest{Dialect: chain.ByTime}
+	for _, name := range []string{"/", ".", "./", "..", "../..", "a/..", "manifest", "meta/x", "\x00", strings.Repeat("n", 3000), "a", "a", "a/b"} {
+		m.Files = append(m.Files, chain.ManifestFile{Name: name, Size: 1 << 60})
+	}
+	path := filepath.Join(t.TempDir(), "snap")
+	err := sample.Write(path, sample.Layer{Time: at(0), NoManifest: true, Files: []sample.File{{Name: "a", Data: []byte("a")}, {Name: "manifest", Data: m.AppendJSON(nil)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := view(t, open(t, path), chain.Latest)
+	n := 0
+	err = fs.WalkDir(v, ".", func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			n++
+			if _, err := fs.ReadFile(v, p); (err != nil) != (p != "a" && p != "manifest") {
+				t.Errorf("reading %s: %v", p, err)
+			}
+		}
+		return err
+	})
+	if err != nil || n < 8 {
+		t.Errorf("%d files, %v", n, err)
+	}
+}
+
 // TestNotTar checks the errors of files that are no chain at all.
 func TestNotTar(t *testing.T) {
 	for name, data := range map[string]string{"empty": "", "text": strings.Repeat("no tar\n", 200), "gzip": "\x1f\x8b\x08" + strings.Repeat("x", 600)} {

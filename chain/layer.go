@@ -170,6 +170,9 @@ func (l *Layer) join() {
 	at, last := 0, ""
 	for i, f := range l.Manifest.Files {
 		path, _ := names.Path(f.Name)
+		if path == "." {
+			path = names.Element(path) // no file can be the root
+		}
 		if path < last {
 			at = 0
 		}
