@@ -28,11 +28,16 @@ type Mapping struct {
 	read atomic.Int64
 }
 
-// keepRead is how many bytes are read until the pages of the map are given back.
-// They stay in the cache of the system, and touching one maps its neighbours as
-// well; but while they are mapped, a pass over a large file would make this
-// process look as large.
-const keepRead = 64 << 20
+// Pages of a map count as memory of the process while they are mapped, although
+// the system can have them back at any time: a pass over a large file would
+// make this process look as large. So a map of more than keepMapped bytes gives
+// its pages back each time keepRead bytes were read. They stay in the cache of
+// the system, but touching one again takes several times as long, which is why
+// smaller maps keep them.
+const (
+	keepMapped = 128 << 20
+	keepRead   = 64 << 20
+)
 
 var _ attr.Extent = (*Mapping)(nil)
 
@@ -74,7 +79,7 @@ func (m *Mapping) ReadAt(b []byte, off int64) (n int, err error) {
 	}
 	err = m.guard(func() error {
 		n = copy(b, m.data[off:])
-		if m.read.Add(int64(n)) >= keepRead {
+		if len(m.data) > keepMapped && m.read.Add(int64(n)) >= keepRead {
 			m.read.Store(0)
 			release(m.data)
 		}
