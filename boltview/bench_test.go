@@ -210,6 +210,36 @@ func BenchmarkReader(b *testing.B) {
 				}
 			})
 		}
+		// As in a chain: one map of the archive, and any number of files in it.
+		b.Run(file.name+"/open/map-shared", func(b *testing.B) {
+			b.ReportAllocs()
+			f, err := os.Open(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			m, err := boltview.Map(f)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Close()
+			for b.Loop() {
+				db, err := boltview.Open(m, m.Size(), boltview.Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				n := 0
+				for _, err := range db.Root().All() {
+					if err != nil {
+						b.Fatal(err)
+					}
+					n++
+				}
+				if n == 0 {
+					b.Fatal("no buckets")
+				}
+			}
+		})
 		b.Run(file.name+"/open/bbolt", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
