@@ -143,7 +143,7 @@ func TestTornChain(t *testing.T) {
 	for _, layer := range layers(t, chain) {
 		tar := filepath.Base(layer)
 		want := acked(t, filepath.Join(chain, "truth", "acked-"+tar+".jsonl"))
-		shards := 0
+		shards, before, beforeMissing := 0, must, missing
 		for name, data := range members(t, layer) {
 			if name == "manifest" || name == "meta" {
 				continue
@@ -215,6 +215,7 @@ func TestTornChain(t *testing.T) {
 				}
 			}
 		}
+		t.Logf("%s: %d shards, %d points must be there, %d are missing", tar, shards, must-before, missing-beforeMissing)
 		if shards != len(truth[tar]) {
 			t.Errorf("%s: %d shards, want %d", tar, shards, len(truth[tar]))
 		}
