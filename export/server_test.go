@@ -158,6 +158,9 @@ func serverTruth(t *testing.T, server *influxd, snap, at, file, prefix string) {
 func TestImport(t *testing.T) {
 	client, err := exec.LookPath("influx")
 	if err != nil {
+		if os.Getenv("SNAPFS_TEST_INFLUXD") == "require" {
+			t.Fatal("influx, of the package influxdb-client, is not installed")
+		}
 		t.Skip("influx is not installed")
 	}
 	server := startInfluxd(t)
