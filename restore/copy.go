@@ -8,15 +8,11 @@ import (
 	"io/fs"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/snapfs/snapfs/internal/attr"
+	"github.com/snapfs/snapfs/internal/copyrange"
 )
 
-const (
-	bufSize   = 1 << 20
-	rangeSize = 8 << 20 // per copy_file_range, so that cancellation is prompt
-)
+const bufSize = 1 << 20
 
 var (
 	errLong  = errors.New("file is longer than its size")
@@ -121,23 +117,15 @@ func (r *runner) byRange(ctx context.Context, dst *os.File, src fs.File, size in
 	default:
 		return 0, nil
 	}
-	for done < size {
-		if err := context.Cause(ctx); err != nil {
-			return done, err
-		}
-		n, err := copyRange(dst, done, from, off+done, int(min(rangeSize, size-done)))
-		switch {
-		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-			return done, targetError{&fs.PathError{Op: "write", Path: dst.Name(), Err: err}}
-		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPERM):
-			// It will be the same for the next file.
-			r.noRange.Store(true)
-			return done, nil
-		case err != nil, n <= 0:
-			return done, nil
-		}
-		done += int64(n)
-		progress(int64(n))
+	done, err = copyrange.Copy(ctx, dst, 0, from, off, size, progress)
+	var full *fs.PathError
+	switch {
+	case errors.As(err, &full):
+		return done, targetError{err}
+	case errors.Is(err, errors.ErrUnsupported):
+		// It will be the same for the next file.
+		r.noRange.Store(true)
+		return done, nil
 	}
-	return done, nil
+	return done, err
 }

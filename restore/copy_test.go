@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/internal/attr"
+	"github.com/snapfs/snapfs/internal/copyrange"
 )
 
 // sample is a tree with files around the sizes of buffers.
@@ -23,7 +24,7 @@ func sample() fstest.MapFS {
 	m := lines("manifest {}\n meta m\n db/link -> rp/1\n empty/\n deep/a/b/c/d/e/f x")
 	for name, size := range map[string]int{
 		"db/rp/0": 0, "db/rp/1": 1, "db/rp/2": bufSize - 1, "db/rp/3": bufSize, "db/rp/4": bufSize + 1,
-		"db/rp/5": rangeSize + 1, "db/ümläut": 4097, "db/with space": 512,
+		"db/rp/5": copyrange.Step + 1, "db/ümläut": 4097, "db/with space": 512,
 	} {
 		m[name] = &fstest.MapFile{Mode: 0o644, ModTime: when, Data: noise(uint64(size), size)}
 	}
@@ -167,7 +168,7 @@ func (a *archive) Open(name string) (fs.File, error) {
 // TestRange: the kernel copies where it can, and where it cannot, or stops in
 // the middle, the rest is copied all the same.
 func TestRange(t *testing.T) {
-	const size = rangeSize + bufSize + 3
+	const size = copyrange.Step + bufSize + 3
 	tree := fstest.MapFS{"f": {Data: noise(1, size), Mode: 0o644, ModTime: when}}
 	a := newArchive(t, tree)
 	temp := func(dir string) *os.File {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/snapfs/snapfs/internal/copyrange"
 )
 
 func TestReportJSON(t *testing.T) {
@@ -57,7 +59,7 @@ func TestProgress(t *testing.T) {
 		if phase == PhaseCheck {
 			want = 11 // a link needs no reading
 		}
-		if last.Files != want || last.TotalFiles != want || last.Bytes != last.TotalBytes || last.Bytes < rangeSize || calls < 12 {
+		if last.Files != want || last.TotalFiles != want || last.Bytes != last.TotalBytes || last.Bytes < copyrange.Step || calls < 12 {
 			t.Errorf("%s: %+v after %d calls", phase, last, calls)
 		}
 	}

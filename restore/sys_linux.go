@@ -58,17 +58,6 @@ func renameNew(d *os.File, from, to string) (ok bool, err error) {
 	return true, nil
 }
 
-// copyRange copies up to n bytes between files without moving the offset of
-// either.
-func copyRange(dst *os.File, dstOff int64, src *os.File, srcOff int64, n int) (int, error) {
-	for {
-		n, err := unix.CopyFileRange(int(src.Fd()), &srcOff, int(dst.Fd()), &dstOff, n, 0)
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
-}
-
 // full reports whether err means that there is no use in writing more files.
 func full(err error) bool {
 	for _, errno := range [...]error{

@@ -6,7 +6,6 @@
 package sample
 
 import (
-	"archive/tar"
 	"cmp"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/snaptar"
 )
 
 // File is one file of a layer.
@@ -38,6 +38,26 @@ type Layer struct {
 // [chain.ByTime].
 func (l Layer) WriteTo(w io.Writer) (int64, error) {
 	files := slices.SortedFunc(slices.Values(l.Files), func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+	count := &counter{w: w}
+	tw := snaptar.NewWriter(count)
+	if !l.NoManifest {
+		if err := tw.Manifest(l.manifest(files), l.Time); err != nil {
+			return count.n, err
+		}
+	}
+	for _, f := range files {
+		if err := tw.Next(f.Name, int64(len(f.Data)), l.Time); err != nil {
+			return count.n, err
+		}
+		if _, err := tw.Write(f.Data); err != nil {
+			return count.n, err
+		}
+	}
+	err := tw.Close()
+	return count.n, err
+}
+
+func (l Layer) manifest(files []File) chain.Manifest {
 	m := chain.Manifest{Dialect: l.Dialect}
 	if m.Dialect == chain.Unknown {
 		m.Dialect = chain.ByTime
@@ -49,21 +69,7 @@ func (l Layer) WriteTo(w io.Writer) (int64, error) {
 		}
 		m.Files = append(m.Files, mf)
 	}
-	if !l.NoManifest {
-		files = slices.Insert(files, 0, File{Name: chain.ManifestName, Data: m.AppendJSON(nil)})
-	}
-	count := &counter{w: w}
-	tw := tar.NewWriter(count)
-	for _, f := range files {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Size: int64(len(f.Data)), Mode: 0o666, ModTime: l.Time}
-		if err := tw.WriteHeader(h); err != nil {
-			return count.n, fmt.Errorf("write header of %q: %w", f.Name, err)
-		}
-		if _, err := tw.Write(f.Data); err != nil {
-			return count.n, fmt.Errorf("write %q: %w", f.Name, err)
-		}
-	}
-	return count.n, tw.Close()
+	return m
 }
 
 // Write writes the layers as path, path.0, path.1, …; none of them may exist.
