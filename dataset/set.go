@@ -56,6 +56,7 @@ type Shard struct {
 
 	meta *influx.Meta // that knows it; nil if none does
 	open func() (*influx.Shard, error)
+	keys func() (n int, sorted bool) // see countKeys; counted once
 }
 
 // Lost is a shard that the newest metadata know and no layer holds. Servers
@@ -133,6 +134,7 @@ func (s *Set) shard(f chain.File) (*Shard, bool) {
 		sh.Database, sh.Policy = SplitPath(name)
 	}
 	sh.open = sync.OnceValues(func() (*influx.Shard, error) { return s.openShard(sh) })
+	sh.keys = sync.OnceValues(sh.countKeys)
 	return sh, true
 }
 

@@ -167,7 +167,10 @@ func stopAfter(t *testing.T, o export.Options, n int) (context.Context, export.O
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	calls := 0
-	o.Progress = func(export.Progress) {
+	o.Progress = func(p export.Progress) {
+		if p.Before > p.Bytes || p.Bytes > p.TotalBytes {
+			t.Errorf("progress %+v", p)
+		}
 		if calls++; calls == n {
 			cancel()
 		}
@@ -200,14 +203,28 @@ func TestResume(t *testing.T) {
 	for _, f := range []export.Files{{}, {SplitSize: 20_000}, {Compression: export.Gzip}, {Compression: export.Zstd, SplitSize: 30_000}} {
 		for _, format := range []export.Format{export.LineProtocol, export.CSV} {
 			export1 := func(dir string, stop int) (runs int, r export.Report) {
+				var last export.Progress
 				for ; runs < 100; runs++ {
 					o := export.Options{Format: format, Checkpoint: dir + "/state", Source: "s", Workers: 2}
 					o.SetTaskWeight(1)
 					ctx, o := stopAfter(t, o, stop)
+					stopping, before := o.Progress, int64(-1)
+					o.Progress = func(p export.Progress) {
+						// A run goes on where the one before was at its last checkpoint.
+						if before < 0 && (p.Before > last.Bytes || p.Before < last.Before) {
+							t.Errorf("progress goes on at %+v after %+v", p, last)
+						}
+						before, last = p.Before, p
+						stopping(p)
+					}
 					f.Name = dir + "/out/x"
 					f.SetCheckpointEvery(5000)
 					r, err := export.ToFiles(ctx, f, set, o)
 					if err == nil {
+						// What is left are roundings.
+						if before >= 0 && last.Bytes < last.TotalBytes-100 {
+							t.Errorf("ends at %+v", last)
+						}
 						return runs, r
 					}
 					if !errors.Is(err, context.Canceled) {

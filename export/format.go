@@ -11,6 +11,7 @@ import (
 
 	"github.com/snapfs/snapfs/dataset"
 	"github.com/snapfs/snapfs/influx"
+	"github.com/snapfs/snapfs/internal/decimal"
 )
 
 // encoder writes points of one series after the other. Each worker has its own.
@@ -154,14 +155,14 @@ func (e *encoder) csv(b []byte, p influx.Point) []byte {
 	for i := range p.Fields {
 		f := &p.Fields[i]
 		b = append(b, e.prefix...)
-		b = append(strconv.AppendInt(b, floor(p.Time, e.o.Precision), 10), ',')
+		b = append(decimal.AppendInt(b, floor(p.Time, e.o.Precision)), ',')
 		b = append(appendCSV(b, []byte(f.Field.Name)), ',')
 		b = append(append(b, f.Value.Type().String()...), ',')
 		switch f.Value.Type() {
 		case influx.String:
 			b = appendCSV(b, f.Value.Bytes())
 		case influx.Integer:
-			b = strconv.AppendInt(b, f.Value.Integer(), 10)
+			b = decimal.AppendInt(b, f.Value.Integer())
 		case influx.Float:
 			b = appendFloat(b, f.Value.Float())
 		case influx.Boolean:
@@ -201,7 +202,7 @@ func appendTag(b []byte, s string) []byte {
 
 func (e *encoder) json(b []byte, p influx.Point) []byte {
 	b = append(b, e.prefix...)
-	b = strconv.AppendInt(b, floor(p.Time, e.o.Precision), 10)
+	b = decimal.AppendInt(b, floor(p.Time, e.o.Precision))
 	b = append(b, `,"fields":{`...)
 	for i := range p.Fields {
 		f := &p.Fields[i]
@@ -213,7 +214,7 @@ func (e *encoder) json(b []byte, p influx.Point) []byte {
 		case influx.String:
 			b = appendJSON(b, f.Value.Bytes())
 		case influx.Integer:
-			b = strconv.AppendInt(b, f.Value.Integer(), 10)
+			b = decimal.AppendInt(b, f.Value.Integer())
 		case influx.Float:
 			b = appendFloat(b, f.Value.Float())
 		case influx.Boolean:
@@ -226,12 +227,8 @@ func (e *encoder) json(b []byte, p influx.Point) []byte {
 // appendFloat appends the shortest text that reads back as v, always with a
 // point or an exponent.
 func appendFloat(b []byte, v float64) []byte {
-	format := byte('f')
-	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
-		format = 'e'
-	}
 	n := len(b)
-	b = strconv.AppendFloat(b, v, format, -1, 64)
+	b = decimal.AppendFloat(b, v)
 	if !bytes.ContainsAny(b[n:], ".e") {
 		b = append(b, ".0"...)
 	}

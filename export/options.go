@@ -87,8 +87,9 @@ type Options struct {
 type Progress struct {
 	Points, TotalBytes int64
 	// Bytes of shards that have been read, of TotalBytes: a share of the size of
-	// each shard for each of its series.
-	Bytes int64
+	// each shard for each of its series. Before is the part of Bytes that earlier
+	// runs have read.
+	Bytes, Before int64
 }
 
 func (o *Options) check() error {

@@ -2,6 +2,9 @@ package export
 
 import (
 	"context"
+	"iter"
+	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/snapfs/snapfs/dataset"
@@ -37,7 +40,8 @@ type task struct {
 	policy *dataset.Policy
 	parts  []part
 	report Report // errors from before it
-	weight int64
+	weight int64  // bytes of shards, as Progress counts them
+	done   int64  // those of series before it that an earlier run wrote
 	out    chan *block
 }
 
@@ -97,7 +101,8 @@ func run(ctx context.Context, set *dataset.Set, o *Options, after *position, s s
 		}
 	}
 	if after != nil {
-		progress.Bytes = weightBefore(set, o, after)
+		progress.Before = weightBefore(set, o, after)
+		progress.Bytes = progress.Before
 	}
 	progress.Points = report.Points
 	points := 0 // of the current series, before the current block
@@ -114,6 +119,8 @@ func run(ctx context.Context, set *dataset.Set, o *Options, after *position, s s
 			return nil
 		}
 		p.next(t.number)
+		progress.Before += t.done
+		progress.Bytes += t.done
 		for last := false; !last; {
 			var b *block
 			select {
@@ -163,6 +170,7 @@ func weightBefore(set *dataset.Set, o *Options, after *position) int64 {
 
 // plan yields the tasks in their order.
 func plan(set *dataset.Set, o *Options, after *position, yield func(*task) bool) {
+	var done int64 // weight of series that an earlier run wrote
 	for policy := range set.Policies(o.Filter) {
 		cmp := 1
 		if after != nil {
@@ -171,33 +179,41 @@ func plan(set *dataset.Set, o *Options, after *position, yield func(*task) bool)
 		if cmp < 0 {
 			continue
 		}
-		var errs Report
-		var list []dataset.Series
+		// Two passes, so that the series are never all in memory.
 		count := map[*dataset.Shard]int64{}
 		for s, err := range policy.Series(o.Filter) {
+			if err == nil {
+				for sh := range s.InShards() {
+					count[sh]++
+				}
+			}
+		}
+		weigh := func(shards iter.Seq[*dataset.Shard]) (sum int64) {
+			for sh := range shards {
+				sum += sh.Size / max(count[sh], 1)
+			}
+			return sum
+		}
+		t := &task{policy: &policy}
+		fresh := cmp > 0
+		for s, err := range policy.Series(o.Filter) {
 			if err != nil {
-				if cmp > 0 { // else the run before has counted it
-					errs.Unreadable++
-					errs.fail(err)
+				if fresh { // else the run before has counted it
+					t.report.Unreadable++
+					t.report.fail(err)
 				}
 				continue
 			}
-			for sh := range s.InShards() {
-				count[sh]++
+			if !fresh && s.Key <= after.Key {
+				done += weigh(s.InShards())
+				continue
 			}
-			if cmp > 0 || s.Key > after.Key {
-				list = append(list, s)
-			}
-		}
-		t := &task{policy: &policy, report: errs}
-		for i := range list {
-			s := &list[i]
-			parts := set.Parts(*s, o.Filter)
+			fresh = true
+			parts := set.Parts(s, o.Filter)
 			for j, one := range parts {
-				t.parts = append(t.parts, part{s, one, j == len(parts)-1})
-				for _, sh := range one.Shards {
-					t.weight += sh.Size / count[sh]
-				}
+				t.parts = append(t.parts, part{&s, one, j == len(parts)-1})
+				t.done, done = t.done+done, 0
+				t.weight += weigh(slices.Values(one.Shards))
 				if t.weight >= o.taskWeight || len(t.parts) >= taskParts {
 					if !yield(t) {
 						return
@@ -228,6 +244,9 @@ func (e *encoder) task(t *task, p *pool) bool {
 			b.weight = weight
 		}
 		t.out <- b
+		// Else who writes it may wait until this worker's time is over, while
+		// more blocks are made, and none is in a cache any more.
+		runtime.Gosched()
 		if last {
 			return true
 		}

@@ -55,7 +55,7 @@ type Field struct {
 	Type FieldType `json:"type"`
 
 	rank int    // in the order of names
-	line []byte // name in line protocol, nil if not made yet
+	line []byte // comma, name in line protocol, equals sign; nil if it has no such name or was not made
 }
 
 // fieldSet is the fields of a measurement, as points refer to them.
@@ -84,7 +84,9 @@ func newFieldSet(fields []Field) *fieldSet {
 		if i > 0 && f.Name == s.list[i-1].Name {
 			f.rank = s.list[i-1].rank
 		}
-		f.line, _ = appendName(nil, f.Name, fieldKeySpecial)
+		if line, reason := appendName([]byte{','}, f.Name, fieldKeySpecial); reason == "" {
+			f.line = append(line, '=')
+		}
 		s.byID[f.ID] = f
 	}
 	return s

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/snapfs/snapfs/internal/decimal"
 )
 
 // Precision is the unit of times in line protocol, in nanoseconds. The zero
@@ -88,33 +90,32 @@ func appendName(dst []byte, name, special string) ([]byte, string) {
 // form can change p.Fields before.
 func AppendPoint(dst, series []byte, p Point, prec Precision) ([]byte, error) {
 	b := append(dst, series...)
-	sep := byte(' ')
+	first := len(b)
 	var skipped *LineError
 	for i := range p.Fields {
 		f := &p.Fields[i]
-		if reason, kind := unwritable(f); reason != "" {
-			if skipped == nil {
-				skipped = &LineError{Name: f.Field.Name, Reason: reason, Err: kind}
+		if f.Field.line == nil || f.Value.typ == Float && !f.Value.finite() || f.Value.typ-Float > String-Float {
+			if reason, kind := unwritable(f); reason != "" {
+				if skipped == nil {
+					skipped = &LineError{Name: f.Field.Name, Reason: reason, Err: kind}
+				}
+				skipped.Skipped++
+				continue
 			}
-			skipped.Skipped++
-			continue
-		}
-		b = append(b, sep)
-		sep = ','
-		if f.Field.line != nil {
-			b = append(b, f.Field.line...)
+			b = append(escape(append(b, ','), f.Field.Name, fieldKeySpecial), '=')
 		} else {
-			b = escape(b, f.Field.Name, fieldKeySpecial)
+			b = append(b, f.Field.line...)
 		}
-		b = appendValue(append(b, '='), &f.Value)
+		b = appendValue(b, &f.Value)
 	}
-	if sep == ' ' {
+	if len(b) == first {
 		if skipped == nil {
 			return dst, &LineError{Reason: "point has no fields", Err: ErrLine}
 		}
 		return dst, skipped
 	}
-	b = strconv.AppendInt(append(b, ' '), prec.floor(p.Time), 10)
+	b[first] = ' ' // in place of the comma
+	b = decimal.AppendInt(append(b, ' '), prec.floor(p.Time))
 	b = append(b, '\n')
 	if skipped != nil {
 		return b, skipped
@@ -126,17 +127,15 @@ func AppendPoint(dst, series []byte, p Point, prec Precision) ([]byte, error) {
 func unwritable(f *FieldValue) (reason string, kind error) {
 	switch f.Value.typ {
 	case Float:
-		if v := math.Float64frombits(f.Value.bits); math.IsNaN(v) || math.IsInf(v, 0) {
-			return "value is " + strconv.FormatFloat(v, 'g', -1, 64), ErrNonFinite
+		if !f.Value.finite() {
+			return "value is " + f.Value.String(), ErrNonFinite
 		}
 	case Integer, Boolean, String:
 	default:
 		return "value has no type", ErrLine
 	}
-	if f.Field.line == nil {
-		if _, reason := appendName(nil, f.Field.Name, fieldKeySpecial); reason != "" {
-			return reason, ErrLine
-		}
+	if _, reason := appendName(nil, f.Field.Name, fieldKeySpecial); reason != "" {
+		return reason, ErrLine
 	}
 	return "", nil
 }
@@ -156,9 +155,9 @@ func (p Precision) floor(t int64) int64 {
 func appendValue(dst []byte, v *Value) []byte {
 	switch v.typ {
 	case Float:
-		return appendFloat(dst, math.Float64frombits(v.bits))
+		return decimal.AppendFloat(dst, math.Float64frombits(v.bits))
 	case Integer:
-		return append(strconv.AppendInt(dst, int64(v.bits), 10), 'i')
+		return append(decimal.AppendInt(dst, int64(v.bits)), 'i')
 	case Boolean:
 		return strconv.AppendBool(dst, v.bits != 0)
 	}
@@ -171,14 +170,4 @@ func appendValue(dst []byte, v *Value) []byte {
 		dst = append(append(dst, text[:i]...), '\\', text[i])
 		text = text[i+1:]
 	}
-}
-
-// appendFloat appends the shortest text that reads back as v, without an
-// exponent where that is not long.
-func appendFloat(dst []byte, v float64) []byte {
-	format := byte('f')
-	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
-		format = 'e'
-	}
-	return strconv.AppendFloat(dst, v, format, -1, 64)
 }

@@ -48,6 +48,13 @@ func (v *Value) Boolean() bool { return v.bits != 0 }
 // point is that holds the value.
 func (v *Value) Bytes() []byte { return v.text }
 
+// finite reports whether a value of type [Float] is neither infinite nor not a
+// number.
+func (v *Value) finite() bool {
+	const exponent = 0x7ff << 52
+	return v.bits&exponent != exponent
+}
+
 // Any returns the value as float64, int64, bool or string; nil if it has no type.
 func (v Value) Any() any {
 	switch v.typ {

@@ -264,7 +264,8 @@ func (a *App) exportJSON(r export.Report, hidden int) error {
 	}{r, hidden, texts})
 }
 
-// exportBar is a bar on a terminal, with the points in a second.
+// exportBar is a bar on a terminal, with the points in a second and the time
+// that is left.
 type exportBar struct {
 	app   *App
 	width int
@@ -277,17 +278,29 @@ type exportBar struct {
 func (b *exportBar) update(p export.Progress) {
 	if b.bar == nil {
 		b.first = p.Points
+		// Its own forecast would take what an earlier run did for done in no time.
 		b.bar = progressbar.NewOptions64(max(p.TotalBytes, 1), progressbar.OptionSetWriter(b.app.Stderr),
 			progressbar.OptionSetDescription("exporting"), progressbar.OptionSetWidth(min(b.width/4, 40)),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-			progressbar.OptionShowBytes(false), progressbar.OptionSetPredictTime(true))
+			progressbar.OptionShowBytes(false), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false))
 	}
 	if now := time.Now(); now.Sub(b.last) > 200*time.Millisecond {
 		b.last = now
-		rate := float64(p.Points-b.first) / max(now.Sub(b.start).Seconds(), 0.001)
-		b.bar.Describe(fmt.Sprintf("%s points, %s/s", humanize.Comma(p.Points), humanize.SIWithDigits(rate, 1, "")))
+		b.bar.Describe(exportState(p, b.first, now.Sub(b.start)))
 	}
 	_ = b.bar.Set64(min(p.Bytes, p.TotalBytes)) // a bar that cannot be drawn is no reason to stop
+}
+
+// exportState says how many points are written, how many in a second, and how
+// long the rest will take. first is how many points earlier runs wrote.
+func exportState(p export.Progress, first int64, elapsed time.Duration) string {
+	seconds := max(elapsed.Seconds(), 0.001)
+	text := fmt.Sprintf("%s points, %s/s", humanize.Comma(p.Points), strings.TrimSpace(humanize.SIWithDigits(float64(p.Points-first)/seconds, 1, "")))
+	if done, rest := p.Bytes-p.Before, p.TotalBytes-p.Bytes; done > 0 && rest >= 0 {
+		left := time.Duration(seconds * float64(rest) / float64(done) * float64(time.Second))
+		text += ", " + left.Round(time.Second).String() + " left"
+	}
+	return text
 }
 
 func (b *exportBar) finish() {
