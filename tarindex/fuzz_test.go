@@ -22,6 +22,7 @@ func FuzzBuild(f *testing.F) {
 	}
 	f.Add(write(f, memb{name: "manifest", data: "{}"}, memb{name: "../default/1", data: strings.Repeat("x", 513)}, memb{name: "l", data: "manifest", typ: tar.TypeLink}), true)
 	f.Add(blocks(pax("path", "é", "mtime", "1.5"), header("", 0, 3, nil), "abc", endBlocks), true)
+	f.Add(blocks(pax("path", "é", "size", "3", "linkpath", "x", "atime", "1"), header("", 0, 3, nil), "abc", pax("uid", "1"), header("l", '1', 0, nil), endBlocks), true)
 	f.Add(blocks(header("v7", 0, 3, func(b []byte) { clear(b[offMagic:]) }), "abc", header("d/", 0, 0, nil)), true)
 	f.Fuzz(func(t *testing.T, data []byte, fix bool) {
 		if len(data) > 64<<10 {

@@ -11,6 +11,7 @@ import (
 type plain struct {
 	prefix, name, link []byte
 	size, mtime        int64
+	nsec               uint32
 	mode               uint16
 	typ                byte
 }
@@ -32,12 +33,16 @@ const (
 // parsePlain parses a header if it is of the plain kind. ok is false if it is
 // not, or if anything about it is odd; then archive/tar must decide.
 func parsePlain(b *[blockSize]byte) (h plain, ok bool) {
-	h.typ = b[offType]
-	switch h.typ {
+	switch b[offType] {
 	case tar.TypeReg, 0, tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeCont:
-	default:
-		return h, false
+		return parseHeader(b)
 	}
+	return h, false
+}
+
+// parseHeader is parsePlain for a header of any type.
+func parseHeader(b *[blockSize]byte) (h plain, ok bool) {
+	h.typ = b[offType]
 	sum, ok := octal(b[offSum : offSum+8])
 	if !ok || sum != checksum(b) {
 		return h, false

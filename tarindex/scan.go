@@ -21,6 +21,7 @@ type scanner struct {
 	w       window
 	names   strings.Builder // of the last chunk
 	targets []string        // of ix.links
+	body    [blockSize]byte // of the last extended header
 }
 
 // scan indexes all members. On an error, those before it are in the index.
@@ -119,10 +120,15 @@ func (s *scanner) member(pos int64, b *[blockSize]byte) (next int64, err error) 
 		return 0, &Error{Op: "index", Offset: pos, Err: errors.New("too many members")}
 	}
 	h, ok := parsePlain(b)
+	blocks := int64(1)
+	if !ok && b[offType] == tar.TypeXHeader {
+		h, ok = s.pax(pos, b)
+		blocks = 3
+	}
 	if !ok {
 		return s.extended(pos)
 	}
-	m := member{header: pos, size: h.size, mtime: h.mtime, data: 1, mode: h.mode, typ: h.typ}
+	m := member{header: pos, size: h.size, mtime: h.mtime, nsec: h.nsec, data: uint32(blocks), mode: h.mode, typ: h.typ}
 	s.grow()
 	m.name = uint32(s.names.Len())
 	if len(h.prefix) > 0 {
@@ -144,7 +150,7 @@ func (s *scanner) member(pos int64, b *[blockSize]byte) (next int64, err error) 
 			m.typ, stored = tar.TypeDir, 0
 		}
 	}
-	return s.add(m, link, pos+blockSize, stored)
+	return s.add(m, link, pos+blocks*blockSize, stored)
 }
 
 // extended indexes a member with what archive/tar makes of its header and of
