@@ -24,6 +24,12 @@ type Options struct {
 	// members then tell where in File their bytes are. It need not be set if
 	// the io.ReaderAt is an *os.File itself.
 	File *os.File
+	// Predict, unless nil, is called once, if the first member is a regular
+	// file, and returns the sizes of the members that are likely to follow, in
+	// their order. It is how an archive that begins with a list of its members
+	// is indexed in a few round trips, however far away it is: headers are
+	// asked for ahead, see [Prefetcher]. A wrong guess changes nothing else.
+	Predict func(first Entry, content io.ReaderAt) (sizes []int64)
 }
 
 // Entry is one member of an archive.
@@ -92,7 +98,7 @@ func Build(r io.ReaderAt, size int64, opts Options) (*Index, error) {
 		ix.file = f
 	}
 	// Nothing is that long; and no sum of offsets overflows.
-	s := scanner{ix: ix, w: window{r: r, size: min(size, 1<<62)}}
+	s := scanner{ix: ix, w: window{r: r, size: min(size, 1<<62)}, predict: opts.Predict}
 	err := s.scan()
 	if err != nil && ix.count == 0 && !errors.Is(err, ErrTruncated) {
 		return nil, err

@@ -22,6 +22,8 @@ type scanner struct {
 	names   strings.Builder // of the last chunk
 	targets []string        // of ix.links
 	body    [blockSize]byte // of the last extended header
+	predict func(Entry, io.ReaderAt) []int64
+	ahead   ahead
 }
 
 // scan indexes all members. On an error, those before it are in the index.
@@ -33,6 +35,7 @@ func (s *scanner) scan() error {
 	}
 	for pos := int64(0); ; {
 		s.ix.end.off = pos
+		s.lookAhead(pos)
 		b := s.w.block(pos)
 		switch {
 		case s.w.err != nil:
