@@ -28,13 +28,17 @@ type Layer struct {
 	number   int
 	file     *os.File
 	index    *tarindex.Index // nil if nothing could be indexed
+	early    *early          // what was read for the prediction, until it is used
 	records  []record        // without the manifest, sorted by path
 	manifest int             // member that is the manifest, -1 if none
 	warnings []Warning
 }
 
-// typeVolume is the type of a volume label of GNU tar, which is no file.
-const typeVolume = 'V'
+// early is the manifest as the first member, read before the others are known.
+type early struct {
+	manifest Manifest
+	err      error
+}
 
 // layerName returns the name of the i-th layer.
 func layerName(i int) string {
@@ -62,7 +66,7 @@ func openLayer(path string, number int) (*Layer, error) {
 		return l, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
 	}
 	l.Size = st.Size()
-	l.index, err = tarindex.Build(f, l.Size, tarindex.Options{Layer: number})
+	l.index, err = tarindex.Build(f, l.Size, tarindex.Options{Layer: number, Predict: l.predict})
 	if err != nil {
 		l.Err = fmt.Errorf("%s: %w", path, err)
 	}
@@ -92,19 +96,34 @@ func (l *Layer) warn(code Code, name, format string, args ...any) {
 	l.warnings = append(l.warnings, Warning{Code: code, Layer: l.Name, File: l.Path, Name: name, Text: fmt.Sprintf(format, args...)})
 }
 
+// predict reads the manifest, if it is the first member, as servers write it.
+// The files that it names follow in its order.
+func (l *Layer) predict(first tarindex.Entry, content io.ReaderAt) []int64 {
+	if first.Path != ManifestName {
+		return nil
+	}
+	m, err := ReadManifest(io.NewSectionReader(content, 0, first.Size))
+	l.early = &early{m, err}
+	sizes := make([]int64, len(m.Files))
+	for i, f := range m.Files {
+		sizes[i] = f.Size
+	}
+	return sizes
+}
+
 // list makes the records of the members that are not shadowed by a later one of
 // the same path.
 func (l *Layer) list() {
 	l.records = make([]record, 0, l.index.Len())
 	sorted := true
-	for i, e := range l.index.All() {
-		if e.Path == "." || e.Type == typeVolume {
+	for i, path := range l.index.Paths() {
+		if path == "." {
 			continue
 		}
-		if n := len(l.records); n > 0 && l.records[n-1].path >= e.Path {
+		if n := len(l.records); n > 0 && l.records[n-1].path >= path {
 			sorted = false
 		}
-		l.records = append(l.records, record{path: e.Path, layer: int32(l.number), member: int32(i), listed: -1})
+		l.records = append(l.records, record{path: path, layer: int32(l.number), member: int32(i), listed: -1})
 	}
 	if sorted {
 		return
@@ -139,10 +158,15 @@ func (l *Layer) readManifest() {
 	if !e.Mode.IsRegular() {
 		return
 	}
-	r, err := l.index.Content(i)
-	if err == nil {
+	var err error
+	if l.early != nil && i == 0 {
+		l.Manifest, err = l.early.manifest, l.early.err
+	} else if r, contentErr := l.index.Content(i); contentErr != nil {
+		err = contentErr
+	} else {
 		l.Manifest, err = ReadManifest(io.NewSectionReader(r, 0, e.Size))
 	}
+	l.early = nil
 	if e.ModTime.Unix() > 0 {
 		l.Time = e.ModTime
 	}
@@ -169,6 +193,17 @@ func (l *Layer) join() {
 	var absent []record
 	at, last := 0, ""
 	for i, f := range l.Manifest.Files {
+		// Nearly always the files are the members, one by one: then there is
+		// nothing to look for, and one string is enough for both.
+		if at < len(l.records) && l.records[at].listed < 0 {
+			if name := l.index.Name(int(l.records[at].member)); name == f.Name {
+				l.records[at].listed = int32(i)
+				l.Manifest.Files[i].Name = name
+				last = l.records[at].path
+				at++
+				continue
+			}
+		}
 		path, _ := names.Path(f.Name)
 		if path == "." {
 			path = names.Element(path) // no file can be the root
@@ -201,13 +236,15 @@ func (l *Layer) report(err error) {
 		case r.member < 0:
 			missing = append(missing, l.Manifest.Files[r.listed].Name)
 		case r.listed < 0:
-			if e := l.index.Entry(int(r.member)); l.HasManifest && e.Mode.IsRegular() {
-				l.warn(Unlisted, e.Name, "%q is not in the manifest", e.Name)
+			if i := int(r.member); l.HasManifest && l.index.Mode(i).IsRegular() {
+				name := l.index.Name(i)
+				l.warn(Unlisted, name, "%q is not in the manifest", name)
 			}
 		default:
-			e, f := l.index.Entry(int(r.member)), l.Manifest.Files[r.listed]
-			if e.Size != f.Size {
-				l.warn(SizeMismatch, e.Name, "%q has %d bytes, but %d in the manifest", e.Name, e.Size, f.Size)
+			f := &l.Manifest.Files[r.listed]
+			if size := l.index.Size(int(r.member)); size != f.Size {
+				name := l.index.Name(int(r.member))
+				l.warn(SizeMismatch, name, "%q has %d bytes, but %d in the manifest", name, size, f.Size)
 			}
 		}
 	}

@@ -91,11 +91,25 @@ type jsonFile struct {
 // those of r.
 func ReadManifest(r io.Reader) (Manifest, error) {
 	var m Manifest
-	var buf bytes.Buffer
+	size := int64(0)
 	if s, ok := r.(interface{ Size() int64 }); ok {
-		// What a header says of the size may be a lie, so it is only a start.
-		buf.Grow(int(min(s.Size(), 16<<20)) + bytes.MinRead)
+		size = max(s.Size(), 0)
 	}
+	s, again := r.(io.ReadSeeker)
+	if again {
+		start, err := s.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return m, err
+		}
+		if m, ok := scanManifest(io.LimitReader(r, maxManifest), size); ok {
+			return m, nil
+		}
+		if _, err := s.Seek(start, io.SeekStart); err != nil {
+			return m, err
+		}
+	}
+	var buf bytes.Buffer
+	buf.Grow(int(min(size, 16<<20)) + bytes.MinRead) // a start; the size may be a lie
 	if _, err := buf.ReadFrom(io.LimitReader(r, maxManifest+1)); err != nil {
 		return m, err
 	}
@@ -103,8 +117,10 @@ func ReadManifest(r io.Reader) (Manifest, error) {
 	if len(b) > maxManifest {
 		return m, fmt.Errorf("%w: more than %d bytes", ErrManifest, maxManifest)
 	}
-	if m, ok := scanManifest(b); ok {
-		return m, nil
+	if !again {
+		if m, ok := scanManifest(bytes.NewReader(b), int64(len(b))); ok {
+			return m, nil
+		}
 	}
 	var wire jsonManifest
 	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&wire); err != nil {

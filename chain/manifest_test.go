@@ -78,11 +78,11 @@ func TestManifestJSON(t *testing.T) {
 // FuzzManifest holds the fast path against encoding/json: it may decline, but
 // where it answers it must be right.
 func FuzzManifest(f *testing.F) {
-	f.Add([]byte(`{"files":[{"name":"a","size":1,"index":2},{"name":"b","size":10,"index":20}]}`))
-	f.Add([]byte(`{"files":[{"name":"a","size":1,"lastModified":"2015-11-02T03:04:05.5+01:00"}]} `))
-	f.Add([]byte(`{"files":null}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		fast, ok := scanManifest(b)
+	f.Add([]byte(`{"files":[{"name":"a","size":1,"index":2},{"name":"b","size":10,"index":20}]}`), int64(64))
+	f.Add([]byte(`{"files":[{"name":"a","size":1,"lastModified":"2015-11-02T03:04:05.5+01:00"}]} `), int64(64))
+	f.Add([]byte(`{"files":null}`), int64(64))
+	f.Fuzz(func(t *testing.T, b []byte, size int64) {
+		fast, ok := scanManifest(bytes.NewReader(b), size)
 		if !ok {
 			_, _ = ReadManifest(bytes.NewReader(b))
 			return

@@ -59,7 +59,7 @@ func (v *View) build() *dirtree.FS {
 	for i, r := range v.records {
 		mode := fs.FileMode(0)
 		if r.member >= 0 {
-			mode = v.index(r).Entry(int(r.member)).Mode
+			mode = v.index(r).Mode(int(r.member))
 		}
 		b.Add(r.path, uint32(i), mode)
 	}

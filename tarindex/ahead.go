@@ -27,9 +27,6 @@ const (
 	fetched = 3 * blockSize
 )
 
-// typicalName is the length of the name of a shard.
-const typicalName = 24
-
 // ahead asks for headers where they are likely to be. What it gets wrong costs
 // time and nothing else: the scan goes by what it reads.
 type ahead struct {
@@ -51,11 +48,10 @@ func (s *scanner) lookAhead(pos int64) {
 		if err != nil {
 			return // no regular file
 		}
-		s.ix.chunks[0].names = s.names.String()
+		s.ix.chunks[0].names = string(s.names)
 		s.ahead = ahead{to: prefetcher(s.ix.r), sizes: predict(s.ix.Entry(0), content), batch: firstBatch, number: -1}
 		n := min(len(s.ahead.sizes), chunkLen-1)
 		s.ix.chunks[0].members = slices.Grow(s.ix.chunks[0].members, n)
-		s.names.Grow(n * typicalName)
 	}
 	if s.ahead.member(s.ix.count, pos, s.w.size) {
 		s.w.want = minWindow // more than that was not asked for

@@ -98,8 +98,11 @@ func Build(r io.ReaderAt, size int64, opts Options) (*Index, error) {
 		ix.file = f
 	}
 	// Nothing is that long; and no sum of offsets overflows.
-	s := scanner{ix: ix, w: window{r: r, size: min(size, 1<<62)}, predict: opts.Predict}
+	sc := scratches.Get().(*scratch)
+	s := scanner{ix: ix, w: window{r: r, size: min(size, 1<<62), buf: sc.window}, names: sc.names, predict: opts.Predict}
 	err := s.scan()
+	sc.window, sc.names = s.w.buf[:0], s.names
+	scratches.Put(sc)
 	if err != nil && ix.count == 0 && !errors.Is(err, ErrTruncated) {
 		return nil, err
 	}
@@ -108,6 +111,11 @@ func Build(r io.ReaderAt, size int64, opts Options) (*Index, error) {
 	ix.build = sync.OnceValues(ix.buildTree)
 	return ix, err
 }
+
+// scratch is the memory that indexing takes and gives back.
+type scratch struct{ window, names []byte }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // Len returns the number of members.
 func (ix *Index) Len() int { return ix.count }
@@ -120,6 +128,32 @@ func (ix *Index) Entry(i int) Entry {
 	return Entry{
 		Name: name, Path: path, Mode: ix.mode(i), Size: m.size, ModTime: m.modTime(),
 		Type: m.typ, HeaderOffset: m.header, DataOffset: m.dataOffset(),
+	}
+}
+
+// Name returns the name of member i, as Entry does.
+func (ix *Index) Name(i int) string { return ix.name(i) }
+
+// Size returns the size of member i, as Entry does.
+func (ix *Index) Size(i int) int64 { return ix.member(i).size }
+
+// Mode returns type and permissions of member i, as Entry does.
+func (ix *Index) Mode(i int) fs.FileMode { return ix.mode(i) }
+
+// Paths returns the members that are files of the tree, in the order of the
+// archive, with their paths, as Entry does.
+func (ix *Index) Paths() iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		for i := range ix.count {
+			m := ix.member(i)
+			if !inTree(m) {
+				continue
+			}
+			path, _ := m.path(ix.name(i))
+			if !yield(i, path) {
+				return
+			}
+		}
 	}
 }
 

@@ -2,10 +2,10 @@ package tarindex
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 )
 
 // endMark says how an archive ends.
@@ -19,7 +19,7 @@ type endMark struct {
 type scanner struct {
 	ix      *Index
 	w       window
-	names   strings.Builder // of the last chunk
+	names   []byte          // of the last chunk
 	targets []string        // of ix.links
 	body    [blockSize]byte // of the last extended header
 	predict func(Entry, io.ReaderAt) []int64
@@ -133,12 +133,11 @@ func (s *scanner) member(pos int64, b *[blockSize]byte) (next int64, err error) 
 	}
 	m := member{header: pos, size: h.size, mtime: h.mtime, nsec: h.nsec, data: uint32(blocks), mode: h.mode, typ: h.typ}
 	s.grow()
-	m.name = uint32(s.names.Len())
+	m.name = uint32(len(s.names))
 	if len(h.prefix) > 0 {
-		s.names.Write(h.prefix)
-		s.names.WriteByte('/')
+		s.names = append(append(s.names, h.prefix...), '/')
 	}
-	s.names.Write(h.name)
+	s.names = append(s.names, h.name...)
 	var link string
 	if h.typ == tar.TypeLink {
 		link = string(h.link)
@@ -190,7 +189,7 @@ func (s *scanner) extended(pos int64) (next int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		return s.next("", at+blockSize, size)
+		return s.next(nil, at+blockSize, size)
 	}
 	data, stored := r.pos, hdr.Size
 	if headerOnly(hdr.Typeflag) {
@@ -210,9 +209,9 @@ func (s *scanner) extended(pos int64) (next int64, err error) {
 	s.grow()
 	m := member{
 		header: pos, size: hdr.Size, mtime: hdr.ModTime.Unix(), nsec: uint32(hdr.ModTime.Nanosecond()),
-		data: uint32(blocks), name: uint32(s.names.Len()), mode: uint16(hdr.Mode & 0o7777), typ: hdr.Typeflag, flags: flags,
+		data: uint32(blocks), name: uint32(len(s.names)), mode: uint16(hdr.Mode & 0o7777), typ: hdr.Typeflag, flags: flags,
 	}
-	s.names.WriteString(hdr.Name)
+	s.names = append(s.names, hdr.Name...)
 	return s.add(m, hdr.Linkname, data, stored)
 }
 
@@ -278,10 +277,8 @@ func (s *scanner) seal() {
 	if n == 0 {
 		return
 	}
-	s.ix.chunks[n-1].names = strings.Clone(s.names.String())
-	size := s.names.Len()
-	s.names.Reset()
-	s.names.Grow(size)
+	s.ix.chunks[n-1].names = string(s.names)
+	s.names = s.names[:0]
 }
 
 // add stores m, whose data are the stored bytes at data, and returns where the
@@ -289,8 +286,8 @@ func (s *scanner) seal() {
 func (s *scanner) add(m member, link string, data, stored int64) (next int64, err error) {
 	ix := s.ix
 	i := ix.count
-	name := s.names.String()[m.name:]
-	if strings.HasSuffix(name, "/") && m.size == 0 && m.typ == tar.TypeReg || m.typ == typeDumpDir {
+	name := s.names[m.name:]
+	if bytes.HasSuffix(name, []byte("/")) && m.size == 0 && m.typ == tar.TypeReg || m.typ == typeDumpDir {
 		m.flags |= flagDir
 	}
 	c := &ix.chunks[len(ix.chunks)-1]
@@ -310,11 +307,11 @@ func (s *scanner) add(m member, link string, data, stored int64) (next int64, er
 
 // next returns the offset after the stored bytes at data, filled up to a
 // block. name is that of the member they belong to.
-func (s *scanner) next(name string, data, stored int64) (int64, error) {
+func (s *scanner) next(name []byte, data, stored int64) (int64, error) {
 	left := s.w.size - data
 	switch {
 	case stored > left:
-		return 0, s.truncated(name, stored-max(0, left))
+		return 0, s.truncated(string(name), stored-max(0, left))
 	case left-stored < padded(stored)-stored:
 		s.ix.end.off = s.w.size
 		return 0, io.EOF // only the filling is cut off
