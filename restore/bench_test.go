@@ -96,13 +96,13 @@ func benchmark(b *testing.B, files, size int) {
 				name += "+fsync"
 			}
 			run(name, func(dst string) error {
-				_, err := Copy(b.Context(), dst, src, Options{Workers: w, noSync: noSync})
+				_, err := Copy(b.Context(), dst, src, Options{Workers: w, NoSync: noSync})
 				return err
 			})
 		}
 	}
 	run("restore/readers", func(dst string) error {
-		_, err := Copy(b.Context(), dst, readers{src}, Options{noSync: true})
+		_, err := Copy(b.Context(), dst, readers{src}, Options{NoSync: true})
 		return err
 	})
 }

@@ -62,6 +62,9 @@ func (w *walker) look(f *found, p string, there *os.Root, info fs.FileInfo) erro
 		}
 	}
 	decide(&f.entry, w.opts.Overwrite, old, oldLink)
+	if w.opts.Overwrite == mirror && old != nil && f.action != ActionConflict && !w.opts.dressed(old) {
+		f.action = ActionOverwrite
+	}
 	return nil
 }
 
@@ -69,6 +72,8 @@ func (w *walker) decideDir(f *found, old fs.FileInfo) {
 	switch {
 	case old == nil:
 		f.action = ActionMkdir
+	case old.IsDir() && w.opts.probe && !w.opts.dressed(old):
+		f.action = ActionMkdir // not as it should be
 	case old.IsDir():
 		f.exists = true
 		f.dev = device(old)
@@ -116,6 +121,15 @@ func decide(e *entry, policy Overwrite, old fs.FileInfo, oldLink string) {
 		} else {
 			e.set(ActionKeep, "not older")
 		}
+	case mirror:
+		switch {
+		case !same:
+			e.action = ActionOverwrite
+		case regular:
+			e.action = actionCompare
+		default:
+			e.set(ActionKeep, "already restored")
+		}
 	case IfChanged:
 		switch {
 		case !same:
@@ -159,7 +173,7 @@ func sameTime(src, old time.Time) bool {
 
 // compareAll settles the files that look restored already by their content.
 func (w *walker) compareAll() error {
-	if len(w.compares) == 0 {
+	if len(w.compares) == 0 || w.opts.probe && w.changes() {
 		return nil
 	}
 	pr := Progress{Phase: PhaseCheck, TotalFiles: len(w.compares)}
@@ -183,7 +197,7 @@ func (w *walker) compareAll() error {
 		case err != nil:
 			e.action = ActionFail
 			e.extra().err = err
-		case equal && w.opts.Overwrite == Never:
+		case equal && w.opts.Overwrite != IfChanged:
 			e.set(ActionKeep, "already restored")
 		case equal:
 			e.set(ActionKeep, "not changed")

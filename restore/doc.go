@@ -29,6 +29,29 @@
 // from being restored. A target that cannot be written, because it is full for
 // instance, ends the restore.
 //
+// # Replacing directories
+//
+// A [Swap] makes or replaces one or more directories, all of them or none. Each
+// tree is staged beside its target called NAME, as .NAME.snapfs-new; files and
+// directories are synced. Then a journal, .NAME.snapfs-journal, takes note that
+// all is there: before that, a failure undoes everything, and from there on
+// everything is carried through. Each staged tree is exchanged with its target
+// in one step, where the file system can do that, and the old directory becomes
+// NAME.before-TIME.
+//
+//	s, err := restore.NewSwap(ctx, []restore.Part{
+//		{Target: "/var/lib/influxdb/data", Tree: shards, Options: restore.Options{Owner: influxdb}},
+//		{Target: "/var/lib/influxdb/meta", Tree: meta, Options: restore.Options{Owner: influxdb}},
+//	}, restore.SwapOptions{Replace: true, Protect: []string{"/backup/snap"}})
+//	// s.Err, s.Plans: what is going to happen, and whether it may
+//	reports, err := s.Run(ctx)
+//
+// A process that was killed leaves the journal. [Recover] reads it: either all
+// targets become the new trees, or all stay as they were, and the staged trees
+// are removed. Run again with the same parts does the latter by using what was
+// staged, as far as it is equal to the trees, byte by byte. If all targets
+// already are what they should be, Run has nothing to do.
+//
 // # Running it again
 //
 // A restore that was interrupted, even killed, is finished by running it again

@@ -135,7 +135,7 @@ func TestSourceFaults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dst := t.TempDir()
-			r, err := Copy(t.Context(), dst, faulty{good, map[string]fault{tt.path: tt.fault}}, Options{noSync: true})
+			r, err := Copy(t.Context(), dst, faulty{good, map[string]fault{tt.path: tt.fault}}, Options{NoSync: true})
 			if !errors.Is(err, ErrIncomplete) || errors.Is(err, ErrConflict) || hint.Of(err) == "" || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("%v, hint %q", err, hint.Of(err))
 			}
@@ -150,7 +150,7 @@ func TestSourceFaults(t *testing.T) {
 				}
 			}
 			sameTree(t, dst, left)
-			if _, err := Copy(t.Context(), dst, good, Options{noSync: true}); err != nil {
+			if _, err := Copy(t.Context(), dst, good, Options{NoSync: true}); err != nil {
 				t.Fatal(err)
 			}
 			sameTree(t, dst, good)

@@ -53,6 +53,18 @@ func (d *folder) temp(perm fs.FileMode) (*os.File, string, error) {
 	}
 }
 
+// create makes a file under its final name, in place of one that is there.
+func (d *folder) create(name string, perm fs.FileMode) (*os.File, error) {
+	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	if !errors.Is(err, fs.ErrExist) {
+		return f, err
+	}
+	if err := d.root.Remove(name); err != nil {
+		return nil, err
+	}
+	return d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+}
+
 // publish gives a temporary file its final name. Unless replace is set, it
 // does not replace anything, and fails with fs.ErrExist if there is something.
 func (d *folder) publish(temp, name string, replace bool) error {
@@ -83,13 +95,19 @@ func (d *folder) publishByLink(temp, name string) error {
 }
 
 // symlink makes a link, or replaces what was there in one step.
-func (d *folder) symlink(e *entry) error {
+func (d *folder) symlink(e *entry, owner *Owner) error {
 	name := e.name
 	if e.action == ActionOverwrite {
 		name = tempName(rand.Uint64())
 	}
 	if err := d.root.Symlink(e.more.link, name); err != nil {
 		return targetError{err}
+	}
+	if owner != nil {
+		if err := d.root.Lchown(name, owner.UID, owner.GID); err != nil {
+			_ = d.root.Remove(name)
+			return targetError{err}
+		}
 	}
 	// The time of a link is of so little use that not every system keeps one.
 	_ = setTime(d.f, name, e.mtime)
@@ -118,7 +136,13 @@ func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
 	} else if !st.Mode().IsRegular() || st.Size() != size {
 		return 0, fmt.Errorf("changed since the plan was made: %d bytes then, %d now", size, st.Size())
 	}
-	f, temp, err := d.temp(e.mode.Perm() | 0o600)
+	var f *os.File
+	temp := e.name
+	if perm := e.mode.Perm() | 0o600; r.opts.staged {
+		f, err = d.create(temp, perm)
+	} else {
+		f, temp, err = d.temp(perm)
+	}
 	if err != nil {
 		return 0, targetError{err}
 	}
@@ -128,15 +152,21 @@ func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
 			_ = d.root.Remove(temp)
 		}
 	}()
+	r.opts.at("create " + path)
 	if n, err = r.content(r.ctx, f, src, size, r.progress(path)); err != nil {
 		return n, err
 	}
+	r.opts.at("seal " + path)
 	if err := r.seal(f, d, e, temp); err != nil {
 		return n, targetError{err}
 	}
 	if err := context.Cause(r.ctx); err != nil {
 		return n, err
 	}
+	if r.opts.staged {
+		return n, nil
+	}
+	r.opts.at("publish " + path)
 	if err := d.publish(temp, e.name, e.action == ActionOverwrite); err != nil {
 		return n, targetError{err}
 	}
@@ -150,10 +180,15 @@ func (r *runner) seal(f *os.File, d *folder, e *entry, temp string) error {
 			return err
 		}
 	}
+	if o := r.opts.Owner; o != nil {
+		if err := f.Chown(o.UID, o.GID); err != nil {
+			return err
+		}
+	}
 	if err := setTime(d.f, temp, e.mtime); err != nil {
 		return err
 	}
-	if !r.opts.noSync {
+	if !r.opts.NoSync {
 		if err := f.Sync(); err != nil {
 			return err
 		}

@@ -99,7 +99,7 @@ func FuzzNames(f *testing.F) {
 			}
 			return []fakeEntry{{a, modes[kinds&3], 4}, {b, modes[kinds>>2&3], 4}, {link, modes[kinds>>4&3], 4}}
 		}
-		r, err := Copy(t.Context(), dst, src, Options{Overwrite: Always, noSync: true})
+		r, err := Copy(t.Context(), dst, src, Options{Overwrite: Always, NoSync: true})
 		if (err != nil) != (len(r.Failed) > 0) {
 			t.Errorf("%v, %+v", err, r)
 		}
@@ -135,7 +135,7 @@ func TestEndless(t *testing.T) {
 		dst := t.TempDir()
 		src := &fakeFS{open: text("x")}
 		src.list = func(string) []fakeEntry { return []fakeEntry{{"d", fs.ModeDir | 0o755, 0}, {"f", 0o644, 1}} }
-		r, err := Copy(t.Context(), dst, src, Options{noSync: true})
+		r, err := Copy(t.Context(), dst, src, Options{NoSync: true})
 		if !errors.Is(err, ErrIncomplete) || len(r.Failed) != 1 || !errors.Is(r.Failed[0].Err, errDeep) || r.Dirs != maxDepth || r.Files != maxDepth+1 {
 			t.Errorf("%v, %d failures, %d directories, %d files", err, len(r.Failed), r.Dirs, r.Files)
 		}

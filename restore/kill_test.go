@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if dst := os.Getenv(childTarget); dst != "" {
 		child(dst)
 	}
+	if dir := os.Getenv(swapChild); dir != "" {
+		swapProcess(dir)
+	}
 	os.Exit(m.Run())
 }
 
@@ -119,14 +122,14 @@ func TestKill(t *testing.T) {
 		if whole < 12 {
 			partial++
 		}
-		r, err := Copy(t.Context(), dst, tree, Options{noSync: true})
+		r, err := Copy(t.Context(), dst, tree, Options{NoSync: true})
 		if err != nil || r.Kept != whole || r.Created != 12-whole {
 			t.Errorf("stop %d: the second try: %v, %+v, want %d kept", stop, err, r, whole)
 		}
 		sameTree(t, dst, tree)
 		noTemps(t, dst)
 		done := dump(t, dst)
-		if r, err := Copy(t.Context(), dst, tree, Options{noSync: true}); err != nil || r.Kept != 12 || r.Files+r.Dirs != 0 {
+		if r, err := Copy(t.Context(), dst, tree, Options{NoSync: true}); err != nil || r.Kept != 12 || r.Files+r.Dirs != 0 {
 			t.Errorf("stop %d: the third try: %v, %+v", stop, err, r)
 		}
 		if dump(t, dst) != done {

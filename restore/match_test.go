@@ -53,7 +53,7 @@ func TestSelect(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.include+"!"+tt.exclude, func(t *testing.T) {
 			dst := t.TempDir()
-			opts := Options{Include: strings.Fields(tt.include), Exclude: strings.Fields(tt.exclude), noSync: true}
+			opts := Options{Include: strings.Fields(tt.include), Exclude: strings.Fields(tt.exclude), NoSync: true}
 			if _, err := Copy(t.Context(), dst, lines(tree), opts); err != nil {
 				t.Fatal(err)
 			}

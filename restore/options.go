@@ -3,6 +3,7 @@ package restore
 import (
 	"fmt"
 	"io/fs"
+	"syscall"
 )
 
 // Options says what to copy and how. The zero value copies everything and
@@ -24,6 +25,10 @@ type Options struct {
 	// say. Owner read and write (and search) are always added.
 	FileMode, DirMode fs.FileMode
 
+	// Owner, if set, is whom files, links and directories that are written will
+	// belong to. Only root may give files away.
+	Owner *Owner
+
 	// Workers is the number of files that are copied at a time; 0 means 8,
 	// since one that waits for its fsync leaves the processor to others.
 	Workers int
@@ -36,9 +41,38 @@ type Options struct {
 	// MiB or file, and never by two goroutines at once. It should return soon.
 	Progress func(Progress)
 
-	// noSync leaves out every fsync; only benchmarks set it, to tell its price.
-	noSync bool
+	// NoSync leaves it to the system when what is written gets to the disk: after
+	// a power failure files may be empty, or not there.
+	NoSync bool
+
+	staged bool // the target is the staged tree of a swap: nobody sees it yet
+	probe  bool // do not compare contents if names, sizes or times differ
+	step   func(string)
 }
+
+func (o *Options) at(what string) {
+	if o.step != nil {
+		o.step(what)
+	}
+}
+
+// dressed reports whether a file or directory has the mode and the owner that
+// are asked for, if any are.
+func (o *Options) dressed(st fs.FileInfo) bool {
+	mode, least := o.FileMode, fs.FileMode(0o600)
+	if st.IsDir() {
+		mode, least = o.DirMode, 0o700
+	}
+	if mode != 0 && st.Mode().Type() != fs.ModeSymlink && st.Mode().Perm() != mode.Perm()|least {
+		return false
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return !ok || o.Owner == nil ||
+		(o.Owner.UID < 0 || int(sys.Uid) == o.Owner.UID) && (o.Owner.GID < 0 || int(sys.Gid) == o.Owner.GID)
+}
+
+// Owner is a user and a group by their numbers; -1 leaves one as it is.
+type Owner struct{ UID, GID int }
 
 const (
 	defaultWorkers = 8
@@ -79,6 +113,10 @@ const (
 	IfNewer
 	// Always replaces.
 	Always
+
+	// mirror makes the target equal to the tree. What differs in type, size, time,
+	// mode, owner or content is replaced, what the tree does not have is removed.
+	mirror
 )
 
 var overwriteNames = [...]string{"never", "if-changed", "if-newer", "always"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
 	"slices"
 	"time"
 
@@ -63,12 +64,14 @@ func (s Step) MarshalJSON() ([]byte, error) {
 
 // Plan is what a restore is going to do. Nothing is written until [Plan.Run].
 type Plan struct {
-	dst     string
+	name    string   // the target, as it is told
+	dst     string   // where to write
+	within  *os.Root // of the directory that holds dst; nil if that is not open
 	src     fs.FS
 	opts    Options
 	entries []entry // each directory, its files by name, then its subdirectories by name
 	dirs    []dir   // dirs[0] is the target itself; parents come before children
-	stale   []stale
+	stale   []stale // to be removed
 	err     error
 	planned Report
 }
@@ -131,7 +134,8 @@ func (d *dir) join(name string) string {
 	return d.path + "/" + name
 }
 
-// stale is the temporary file of a restore that was killed.
+// stale is the temporary file of a restore that was killed, or, of a mirror,
+// anything that the tree does not have.
 type stale struct {
 	dir  int32
 	name string
@@ -144,9 +148,14 @@ type stale struct {
 // directory [ErrConflict]. Parts of the tree that cannot be read become steps
 // that fail; conflicts and lack of space are told by [Plan.Err].
 func NewPlan(ctx context.Context, dst string, src fs.FS, opts Options) (*Plan, error) {
-	p := &Plan{dst: dst, src: src, opts: opts}
+	return newPlan(ctx, dst, dst, src, opts)
+}
+
+// newPlan plans to write into dst what is told to go into name.
+func newPlan(ctx context.Context, name, dst string, src fs.FS, opts Options) (*Plan, error) {
+	p := &Plan{name: name, dst: dst, src: src, opts: opts}
 	if err := p.build(ctx); err != nil {
-		return nil, fmt.Errorf("restore %s: %w", dst, err)
+		return nil, fmt.Errorf("restore %s: %w", name, err)
 	}
 	p.tally()
 	return p, nil
@@ -207,7 +216,7 @@ func (p *Plan) Err() error { return p.err }
 // tally counts the steps, and finds out whether anything forbids to run them.
 func (p *Plan) tally() {
 	r := &p.planned
-	*r = Report{Target: p.dst}
+	*r = Report{Target: p.name}
 	var conflicts []string
 	policy := false // would --overwrite help?
 	for i := range p.entries {
@@ -229,7 +238,7 @@ func (p *Plan) tally() {
 		case ActionSkip:
 			r.Skipped = append(r.Skipped, Skipped{p.path(e), e.more.reason})
 		case ActionFail:
-			r.Failed = append(r.Failed, Failure{p.path(e), e.more.err})
+			r.Failed = append(r.Failed, Failure{Path: p.path(e), Err: e.more.err})
 		case ActionConflict:
 			r.Conflicts++
 			if len(conflicts) < shown {
@@ -248,7 +257,7 @@ func (p *Plan) tally() {
 	sortFailures(r.Failed)
 	slices.Sort(r.Outside)
 	if r.Conflicts > 0 {
-		p.err = fmt.Errorf("restore %s: %w: %s", p.dst, ErrConflict, list(conflicts, r.Conflicts))
+		p.err = fmt.Errorf("restore %s: %w: %s", p.name, ErrConflict, list(conflicts, r.Conflicts))
 		if policy {
 			p.err = hint.Wrap(p.err, "choose an empty target, or --overwrite if-changed, if-newer or always")
 		} else {
@@ -256,7 +265,24 @@ func (p *Plan) tally() {
 		}
 		return
 	}
-	p.err = p.checkSpace()
+	if !p.opts.staged {
+		p.err = checkSpace([]*Plan{p})
+	}
+}
+
+// changes reports whether a plan to mirror the tree has anything to do.
+func (p *Plan) changes() bool {
+	if len(p.stale) > 0 {
+		return true
+	}
+	for i := range p.entries {
+		e := &p.entries[i]
+		unneeded := e.sub >= 0 && !p.dirs[e.sub].needed
+		if e.action != ActionKeep && e.action != ActionSkip && e.action != actionCompare && !unneeded {
+			return true
+		}
+	}
+	return false
 }
 
 func sortFailures(f []Failure) {

@@ -102,7 +102,7 @@ func TestActions(t *testing.T) {
 				}
 				src := fstest.MapFS{"p": tt.src}
 				before := dump(t, dst)
-				plan, err := NewPlan(t.Context(), dst, src, Options{Overwrite: o, noSync: true})
+				plan, err := NewPlan(t.Context(), dst, src, Options{Overwrite: o, NoSync: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -299,7 +299,7 @@ func TestModel(t *testing.T) {
 		}
 		dst := t.TempDir()
 		put(t, dst, there)
-		_, err := Copy(t.Context(), dst, src, Options{Overwrite: policy, noSync: true})
+		_, err := Copy(t.Context(), dst, src, Options{Overwrite: policy, NoSync: true})
 		if conflict {
 			outcomes["conflict"]++
 			want = there

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,8 +50,10 @@ type Report struct {
 	Conflicts   int           `json:"conflicts"` // if not 0, nothing was written
 	Remaining   int           `json:"remaining"` // files not reached before the end
 	Skipped     []Skipped     `json:"skipped,omitempty"`
-	Outside     []string      `json:"outside,omitempty"` // links that point out of the target
-	Failed      []Failure     `json:"failed,omitempty"`  // by path
+	Outside     []string      `json:"outside,omitempty"`   // links that point out of the target
+	Failed      []Failure     `json:"failed,omitempty"`    // by path
+	Aside       string        `json:"aside,omitempty"`     // where a replaced directory is kept
+	Discarded   bool          `json:"discarded,omitempty"` // a replaced directory was removed
 	Duration    time.Duration `json:"duration_ns"`
 }
 
@@ -64,6 +67,8 @@ type Skipped struct {
 type Failure struct {
 	Path string
 	Err  error
+
+	target bool // it was the target that could not be written
 }
 
 // MarshalJSON writes {"path": …, "error": …}.
@@ -108,7 +113,12 @@ func list(paths []string, total int) string {
 	return s
 }
 
-func incomplete(r *Report, stopped error) error {
+// onlyUnread reports whether all failures are of the tree.
+func (r *Report) onlyUnread() bool {
+	return !slices.ContainsFunc(r.Failed, func(f Failure) bool { return f.target })
+}
+
+func incomplete(r *Report, stopped error, staged bool) error {
 	var lines []string
 	for _, f := range r.Failed[:min(shown, len(r.Failed))] {
 		lines = append(lines, f.String())
@@ -116,6 +126,15 @@ func incomplete(r *Report, stopped error) error {
 	missing := len(r.Failed) + r.Remaining
 	var err error
 	switch {
+	case staged:
+		if len(lines) == 0 && stopped != nil {
+			lines = []string{stopped.Error()}
+		}
+		err = fmt.Errorf("restore %s: %w: %s", r.Target, ErrIncomplete, list(lines, max(len(lines), len(r.Failed))))
+		if stopped != nil {
+			err = &caused{err, stopped}
+		}
+		return err
 	case stopped != nil:
 		err = fmt.Errorf("restore %s: %w: %d not restored: %w", r.Target, ErrIncomplete, missing, stopped)
 	default:
@@ -123,3 +142,9 @@ func incomplete(r *Report, stopped error) error {
 	}
 	return hint.Wrap(err, "run the same command again when the cause is gone: files already restored are kept")
 }
+
+// caused is an error whose text tells its cause already.
+type caused struct{ err, cause error }
+
+func (c *caused) Error() string   { return c.err.Error() }
+func (c *caused) Unwrap() []error { return []error{c.err, c.cause} }

@@ -43,14 +43,14 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 	start := time.Now()
 	planned := p.Report()
 	report := Report{
-		Target: p.dst, Kept: planned.Kept, Conflicts: planned.Conflicts, Remaining: planned.Files,
+		Target: p.name, Kept: planned.Kept, Conflicts: planned.Conflicts, Remaining: planned.Files,
 		Skipped: planned.Skipped, Failed: planned.Failed,
 	}
 	if p.err != nil {
 		return report, p.err
 	}
 	if err := context.Cause(ctx); err != nil {
-		return report, fmt.Errorf("restore %s: %w", p.dst, err)
+		return report, fmt.Errorf("restore %s: %w", p.name, err)
 	}
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -71,20 +71,24 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 	slices.Sort(report.Outside) // workers finish in any order
 	switch stopped := context.Cause(inner); {
 	case err != nil:
-		return report, fmt.Errorf("restore %s: %w", p.dst, err)
+		return report, fmt.Errorf("restore %s: %w", p.name, err)
 	case stopped != nil:
-		return report, incomplete(&report, stopped)
+		return report, incomplete(&report, stopped, p.opts.staged)
 	case len(report.Failed) > 0:
-		return report, incomplete(&report, nil)
+		return report, incomplete(&report, nil, p.opts.staged)
 	}
 	return report, nil
 }
 
 // open makes the target if it is missing, and opens and locks it.
 func (r *runner) open() error {
+	if r.within != nil {
+		var err error
+		r.root, err = r.within.OpenRoot(filepath.Base(r.dst))
+		return err
+	}
 	if !r.dirs[0].exists {
-		was := existing(r.dst)
-		if err := os.MkdirAll(filepath.Dir(filepath.Clean(r.dst)), 0o777); err != nil {
+		if err := makeParents(r.dst, r.opts.NoSync); err != nil {
 			return err
 		}
 		err := os.Mkdir(r.dst, 0o777)
@@ -96,20 +100,41 @@ func (r *runner) open() error {
 				return err
 			}
 		}
-		for name := filepath.Clean(r.dst); name != was && name != filepath.Dir(name); {
-			name = filepath.Dir(name)
-			if d, err := os.Open(name); err == nil {
-				err := r.syncDir(d)
-				d.Close()
-				if err != nil {
-					return err
-				}
-			}
+		if err := syncParent(r.dst, r.opts.NoSync); err != nil {
+			return err
 		}
 	}
 	var err error
 	r.root, err = os.OpenRoot(r.dst)
 	return err
+}
+
+// makeParents makes the directories above name, and makes them last.
+func makeParents(name string, noSync bool) error {
+	name = filepath.Clean(name)
+	was := existing(name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return err
+	}
+	for up := filepath.Dir(name); up != was && up != filepath.Dir(up); up = filepath.Dir(up) {
+		if err := syncParent(up, noSync); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncParent makes the name of a file last.
+func syncParent(name string, noSync bool) error {
+	if noSync {
+		return nil
+	}
+	d, err := os.Open(filepath.Dir(filepath.Clean(name)))
+	if err != nil {
+		return nil // it may be written to, but not read
+	}
+	defer d.Close()
+	return syncFolder(d)
 }
 
 // run copies everything, and returns an error if the restore was cancelled by
@@ -125,8 +150,13 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	for _, s := range r.stale {
 		if r.dirs[s.dir].needed {
-			// It is only litter: if it stays, it harms nothing.
-			_ = r.root.Remove(r.dirs[s.dir].join(s.name))
+			name := r.dirs[s.dir].join(s.name)
+			if !r.opts.staged {
+				// It is only litter: if it stays, it harms nothing.
+				_ = r.root.Remove(name)
+			} else if err := r.root.RemoveAll(name); err != nil {
+				return err
+			}
 		}
 	}
 	r.copyAll()
@@ -203,8 +233,12 @@ func (r *runner) mkdir(e *entry) {
 			}
 		case err == nil:
 			r.report.Dirs++
+			r.opts.at("mkdir " + name)
 			if r.opts.DirMode != 0 {
 				err = r.root.Chmod(name, r.opts.DirMode.Perm()|0o700)
+			}
+			if o := r.opts.Owner; o != nil && err == nil {
+				err = r.root.Lchown(name, o.UID, o.GID)
 			}
 		}
 		if err != nil {
@@ -220,7 +254,7 @@ func (r *runner) write(e *entry, d *folder) {
 	var n int64
 	var err error
 	if e.mode.Type() == fs.ModeSymlink {
-		err = d.symlink(e)
+		err = d.symlink(e, r.opts.Owner)
 	} else {
 		n, err = r.file(e, d, name)
 	}
@@ -264,7 +298,7 @@ func (r *runner) fail(name string, err error) {
 		err = t.error
 	}
 	r.mu.Lock()
-	r.report.Failed = append(r.report.Failed, Failure{name, err})
+	r.report.Failed = append(r.report.Failed, Failure{name, err, target})
 	r.mu.Unlock()
 	if target && full(err) {
 		r.stop(err)
@@ -313,6 +347,9 @@ func (r *runner) finish(ctx context.Context) error {
 	}
 	err := each(func(d *dir, f *os.File) error {
 		st, err := f.Stat()
+		if err == nil && r.opts.staged && !r.opts.dressed(st) {
+			err = r.dressDir(f)
+		}
 		if err != nil || d.path == "." || sameTime(d.mtime, st.ModTime()) {
 			return err
 		}
@@ -328,11 +365,31 @@ func (r *runner) finish(ctx context.Context) error {
 	return each(func(_ *dir, f *os.File) error { return r.syncDir(f) })
 }
 
-// syncDir makes the names in a directory last, where the file system can.
+// dressDir gives a directory of a staged tree its mode and owner again, for
+// whoever made it may have been killed before that.
+func (r *runner) dressDir(f *os.File) error {
+	if m := r.opts.DirMode; m != 0 {
+		if err := f.Chmod(m.Perm() | 0o700); err != nil {
+			return err
+		}
+	}
+	if o := r.opts.Owner; o != nil {
+		return f.Chown(o.UID, o.GID)
+	}
+	return nil
+}
+
+// syncDir makes the names in a directory last, unless that is not wanted.
 func (r *runner) syncDir(f *os.File) error {
-	if r.opts.noSync {
+	if r.opts.NoSync {
 		return nil
 	}
+	r.opts.at("sync " + f.Name())
+	return syncFolder(f)
+}
+
+// syncFolder makes the names in a directory last, where the file system can.
+func syncFolder(f *os.File) error {
 	err := f.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 		return nil

@@ -19,24 +19,57 @@ type room struct {
 	checked      bool
 }
 
-// checkSpace returns an error if the plan cannot fit. It counts the least that
-// is written, each file system for itself.
-func (p *Plan) checkSpace() error {
-	var all []*room
-	at := make([]*room, len(p.dirs)) // by directory
+// checkSpace returns an error if plans that are run one after another cannot
+// fit. It counts the least that is written, each file system for itself.
+func checkSpace(plans []*Plan) error {
 	byDev := make(map[uint64]*room)
+	var all []*room
+	for _, p := range plans {
+		all = p.count(byDev, all)
+	}
+	name := plans[0].name
+	for _, r := range all {
+		if !r.checked {
+			continue
+		}
+		var err error
+		switch {
+		case r.need > r.have:
+			err = fmt.Errorf("restore %s: %w: %d bytes needed, %d free", name, ErrSpace, r.need, r.have)
+		case r.files > 0 && r.wants > r.files:
+			err = fmt.Errorf("restore %s: %w: %d inodes needed, %d free", name, ErrSpace, r.wants, r.files)
+		}
+		if err != nil {
+			return hint.Wrap(err, "choose another target, or restore less with --include or --exclude")
+		}
+	}
+	return nil
+}
+
+// count adds what the plan needs to the rooms of the file systems it writes to.
+func (p *Plan) count(byDev map[uint64]*room, all []*room) []*room {
+	at := make([]*room, len(p.dirs)) // by directory
 	for i := range p.dirs {
 		d := &p.dirs[i]
-		switch r := byDev[d.dev]; {
-		case i > 0 && !d.exists:
+		if i > 0 && !d.exists {
 			at[i] = at[d.parent]
-		case r != nil:
-			at[i] = r
-		default: // the target, or a mount point in it
-			at[i] = statRoom(existing(filepath.Join(p.dst, filepath.FromSlash(d.path))))
-			byDev[d.dev] = at[i]
-			all = append(all, at[i])
+			continue
 		}
+		// The target, or a mount point in it.
+		name := existing(filepath.Join(p.dst, filepath.FromSlash(d.path)))
+		dev := d.dev
+		if !d.exists {
+			if st, err := os.Stat(name); err == nil {
+				dev = device(st)
+			}
+		}
+		r := byDev[dev]
+		if r == nil {
+			r = statRoom(name)
+			byDev[dev] = r
+			all = append(all, r)
+		}
+		at[i] = r
 	}
 	for _, s := range p.stale {
 		if p.dirs[s.dir].needed {
@@ -62,22 +95,7 @@ func (p *Plan) checkSpace() error {
 			r.need = add(r.need, uint64(max(grows, 0)))
 		}
 	}
-	for _, r := range all {
-		if !r.checked {
-			continue
-		}
-		var err error
-		switch {
-		case r.need > r.have:
-			err = fmt.Errorf("restore %s: %w: %d bytes needed, %d free", p.dst, ErrSpace, r.need, r.have)
-		case r.files > 0 && r.wants > r.files:
-			err = fmt.Errorf("restore %s: %w: %d inodes needed, %d free", p.dst, ErrSpace, r.wants, r.files)
-		}
-		if err != nil {
-			return hint.Wrap(err, "choose another target, or restore less with --include or --exclude")
-		}
-	}
-	return nil
+	return all
 }
 
 func add(a, b uint64) uint64 {

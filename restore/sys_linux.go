@@ -18,6 +18,14 @@ func device(info fs.FileInfo) uint64 {
 	return 0
 }
 
+// inode returns the number of a file within its file system.
+func inode(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
+}
+
 // lock takes the lock of a target; it is gone when f is closed. A file system
 // without locks gives none and no error.
 func lock(f *os.File) error {

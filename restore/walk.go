@@ -87,6 +87,7 @@ func (p *Plan) build(ctx context.Context) error {
 			return err
 		}
 	}
+	w.strayDirs()
 	return w.compareAll()
 }
 
@@ -128,7 +129,7 @@ func (w *walker) visit(f found) error {
 		}
 		w.need(at)
 	}
-	firstSub := len(w.todo)
+	firstSub, firstEntry := len(w.todo), len(w.entries)
 	for i, d := range list {
 		name := d.Name()
 		e := entry{name: name, parent: at, sub: -1, mode: d.Type()}
@@ -147,7 +148,11 @@ func (w *walker) visit(f found) error {
 		}
 	}
 	slices.Reverse(w.todo[firstSub:])
-	if there != nil {
+	switch {
+	case there == nil:
+	case w.opts.Overwrite == mirror:
+		return w.findStray(at, there, firstEntry, firstSub)
+	default:
 		return w.findStale(at, there, list)
 	}
 	return nil

@@ -66,7 +66,7 @@ func TestLibraries(t *testing.T) {
 		inTests []string // besides those
 	}{
 		"github.com/hanwen/go-fuse/v2":        {in: []string{"fs"}},
-		"github.com/moby/sys/mountinfo":       {in: []string{"fs"}, inTests: []string{"cmd/snapfs"}},
+		"github.com/moby/sys/mountinfo":       {in: []string{"fs", "restore"}, inTests: []string{"cmd/snapfs"}},
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
 		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "repair"}, inTests: []string{everywhere}},
 		"google.golang.org/protobuf":          {in: []string{"internal/sample", "influx"}, inTests: []string{everywhere}},

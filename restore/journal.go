@@ -1,0 +1,437 @@
+package restore
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/snapfs/snapfs/internal/hint"
+)
+
+// A journal is a file beside each target of a swap. That of the first target
+// tells all about it, in lines of JSON: a header before anything else is made,
+// and a commit when all trees are staged and on disk. Those of the others only
+// name the first. While a swap works, it holds flock(2) of all of them.
+//
+// Without a commit nothing but the staged trees has been touched, and
+// removing them undoes the swap. With it, all that is left to be done are
+// renames, each of which can be told from the inode numbers whether it was.
+type header struct {
+	Version int          `json:"snapfs_restore"`
+	First   string       `json:"first,omitempty"` // in the journals of the others
+	Parts   []headerPart `json:"parts,omitempty"`
+	Discard bool         `json:"discard,omitempty"`
+}
+
+type headerPart struct {
+	Target string `json:"target"`
+	Aside  string `json:"aside,omitempty"` // name for what is there; none if nothing is
+	Empty  bool   `json:"empty,omitempty"` // what is there is an empty directory, which need not be kept
+}
+
+type commit struct {
+	Commit []uint64 `json:"commit"` // inodes of the staged trees
+}
+
+const (
+	journalVersion = 1
+	maxJournal     = 1 << 20
+	maxParts       = 64
+)
+
+// operation is a swap as its journals tell it.
+type operation struct {
+	header
+	commit   []uint64 // nil before the commit
+	places   []*place // by part
+	journals []*os.File
+	plain    bool
+	step     func(string) // told of each change, before and after; nil but in tests
+}
+
+func (o *operation) at(what string) {
+	if o.step != nil {
+		o.step(what)
+	}
+}
+
+func (o *operation) close() {
+	for i, p := range o.places {
+		if o.journals[i] != nil {
+			o.journals[i].Close()
+		}
+		p.close()
+	}
+}
+
+func (o *operation) targets() []string {
+	var list []string
+	for _, p := range o.Parts {
+		list = append(list, p.Target)
+	}
+	return list
+}
+
+// lockJournal opens and locks the journal of a place; nil if there is none and
+// none is to be made.
+func (p *place) lockJournal(create bool) (*os.File, error) {
+	flags := os.O_RDWR | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	if create {
+		flags |= os.O_CREATE
+	}
+	for {
+		f, err := p.root.OpenFile(p.journal(), flags, 0o600)
+		if errors.Is(err, fs.ErrNotExist) && !create {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		st, err := f.Stat()
+		if err == nil && !ours(st) {
+			err = hint.Wrap(fmt.Errorf("%s: not a journal of this user's", p.path(p.journal())), "look at it, and remove it")
+		}
+		if err == nil {
+			if err = lock(f); err != nil {
+				err = hint.Wrap(err, "wait until it is done, or choose another target")
+			}
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		// Whoever held the lock may have removed the file.
+		if now, err := p.root.Lstat(p.journal()); err == nil && os.SameFile(now, st) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+// ours reports whether a file is one that nobody else could have written.
+func ours(st fs.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && st.Mode().IsRegular() && st.Mode().Perm()&0o022 == 0 && int(sys.Uid) == os.Geteuid()
+}
+
+// readJournal returns what a journal says. What was cut off by a crash is as
+// if it had not been written.
+func readJournal(f *os.File) (h header, c []uint64) {
+	in := bufio.NewReader(io.NewSectionReader(f, 0, maxJournal))
+	if line, err := in.ReadBytes('\n'); err != nil || json.Unmarshal(line, &h) != nil {
+		return header{}, nil
+	}
+	var done commit
+	if line, err := in.ReadBytes('\n'); err == nil && json.Unmarshal(line, &done) == nil && len(done.Commit) == len(h.Parts) {
+		c = done.Commit
+	}
+	return h, c
+}
+
+// check refuses a header that no swap can have written.
+func (h header) check() error {
+	if h.Version != journalVersion || len(h.Parts) > maxParts {
+		return fmt.Errorf("journal of version %d with %d parts is not understood", h.Version, len(h.Parts))
+	}
+	for _, p := range h.Parts {
+		base := filepath.Base(p.Target)
+		if !filepath.IsAbs(p.Target) || filepath.Clean(p.Target) != p.Target || base == "/" {
+			return fmt.Errorf("journal names the target %q", p.Target)
+		}
+		if p.Aside != "" && (filepath.Base(p.Aside) != p.Aside ||
+			!strings.HasPrefix(p.Aside, "."+base+oldSuffix) && !strings.HasPrefix(p.Aside, base+keptInfix)) {
+			return fmt.Errorf("journal names %q to be kept", p.Aside)
+		}
+	}
+	return nil
+}
+
+// pending returns the unfinished swap that has target as one of its parts,
+// with all its journals locked; nil if there is none.
+func pending(target string) (*operation, error) {
+	if _, err := os.Stat(filepath.Dir(target)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	p, err := openPlace(target)
+	if err != nil {
+		return nil, err
+	}
+	o := &operation{places: []*place{p}, journals: []*os.File{nil}}
+	f, err := p.lockJournal(false)
+	if f == nil {
+		p.close()
+		return nil, err
+	}
+	o.journals[0] = f
+	h, c := readJournal(f)
+	if h.First != "" && h.First != target {
+		// The lock of this one must be free for the whole to be locked in order.
+		if first, err := o.follow(h.First, target); first != nil || err != nil {
+			return first, err
+		}
+		h = header{}
+	}
+	if len(h.Parts) == 0 || h.Parts[0].Target != target {
+		// Nothing was begun, or what it belonged to is over.
+		o.header = header{Version: journalVersion, Parts: []headerPart{{Target: target}}}
+		return o, nil
+	}
+	if err := h.check(); err != nil {
+		o.close()
+		return nil, hint.Wrap(fmt.Errorf("%s: %w", p.path(p.journal()), err), "look at it, and at the files of similar names, and remove it")
+	}
+	o.header, o.commit = h, c
+	for _, part := range h.Parts[1:] {
+		p, err := openPlace(part.Target)
+		if err == nil {
+			o.places, o.journals = append(o.places, p), append(o.journals, nil)
+			o.journals[len(o.journals)-1], err = p.lockJournal(false)
+		}
+		if err != nil {
+			o.close()
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// follow goes from the journal of another part to that of the first, which
+// locks this one too. It returns nil if the first knows nothing of target.
+func (o *operation) follow(first, target string) (*operation, error) {
+	p := o.places[0]
+	if !filepath.IsAbs(first) || filepath.Clean(first) != first {
+		return nil, nil
+	}
+	o.journals[0].Close()
+	o.journals[0] = nil
+	all, err := pending(first)
+	if err == nil && all != nil {
+		if slices.Contains(all.targets(), target) {
+			o.close()
+			return all, nil
+		}
+		all.close()
+	}
+	if err == nil {
+		o.journals[0], err = p.lockJournal(true)
+	}
+	if err != nil {
+		o.close()
+	}
+	return nil, err
+}
+
+// begin makes the journals, and locks them. Journals of a swap of the same
+// parts that was interrupted are taken over.
+func (o *operation) begin() error {
+	for i, part := range o.Parts {
+		o.at("journal " + part.Target)
+		p, err := openPlace(part.Target)
+		if err != nil {
+			return err
+		}
+		o.places, o.journals = append(o.places, p), append(o.journals, nil)
+		f, err := p.lockJournal(true)
+		if err != nil {
+			return err
+		}
+		o.journals[i] = f
+		h := o.header
+		if i > 0 {
+			h = header{Version: journalVersion, First: o.Parts[0].Target}
+		}
+		line, err := json.Marshal(h)
+		if err != nil {
+			return err
+		}
+		o.at("header " + part.Target)
+		if err := f.Truncate(0); err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(append(line, '\n'), 0); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		if err := syncFolder(p.dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seal writes the commit: from here on the swap will be finished.
+func (o *operation) seal() error {
+	c := commit{make([]uint64, len(o.places))}
+	for i, p := range o.places {
+		ino, err := p.ino(p.stage())
+		if err == nil && ino == 0 {
+			err = &fs.PathError{Op: "stat", Path: p.path(p.stage()), Err: fs.ErrNotExist}
+		}
+		if err != nil {
+			return err
+		}
+		c.Commit[i] = ino
+	}
+	line, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	f := o.journals[0]
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	o.at("commit")
+	if _, err := f.WriteAt(append(line, '\n'), st.Size()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	o.commit = c.Commit
+	o.at("committed")
+	return nil
+}
+
+// finish carries out the renames of a committed swap that are not done yet,
+// and returns where each part's old directory is now: "" if there is none.
+func (o *operation) finish() ([]string, error) {
+	kept := make([]string, len(o.places))
+	for i, p := range o.places {
+		if err := o.swap(p, &o.Parts[i], o.commit[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i, p := range o.places {
+		aside := o.Parts[i].Aside
+		if aside == "" {
+			continue
+		}
+		if o.Discard && strings.HasPrefix(aside, "."+p.base+oldSuffix) {
+			o.at("discard " + p.target)
+			if err := p.root.RemoveAll(aside); err != nil {
+				return nil, err
+			}
+		} else if _, err := p.root.Lstat(aside); err == nil {
+			kept[i] = p.path(aside)
+		}
+	}
+	return kept, o.end()
+}
+
+// swap puts the staged tree of one part in its place, and what was there
+// aside. It goes on from wherever an earlier try was stopped.
+func (o *operation) swap(p *place, part *headerPart, staged uint64) error {
+	now, err := p.ino(p.base)
+	if err != nil {
+		return err
+	}
+	next, err := p.ino(p.stage())
+	if err != nil {
+		return err
+	}
+	switch {
+	case next == 0:
+		return nil // done
+	case next != staged && now != staged:
+		err := fmt.Errorf("%s is neither the new nor the old directory of the restore that was interrupted", p.path(p.stage()))
+		return hint.Wrap(err, "look at it, move it away, and remove %s", p.path(p.journal()))
+	}
+	if next == staged {
+		exchanged := false
+		if now != 0 {
+			o.at("exchange " + p.target)
+			if !o.plain {
+				exchanged, err = p.exchange(p.stage(), p.base)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if !exchanged {
+			if now != 0 {
+				if err := o.putAside(p, part, p.base); err != nil {
+					return err
+				}
+			}
+			o.at("put " + p.target)
+			if err := p.rename(p.stage(), p.base); err != nil {
+				return err
+			}
+			return syncFolder(p.dir)
+		}
+		if err := syncFolder(p.dir); err != nil {
+			return err
+		}
+	}
+	return o.putAside(p, part, p.stage())
+}
+
+// putAside gives the old directory its other name, or removes it if it is
+// empty.
+func (o *operation) putAside(p *place, part *headerPart, old string) error {
+	o.at("aside " + p.target)
+	if part.Aside == "" {
+		// It came after the plan was made.
+		part.Aside, part.Empty = p.free(p.base+keptInfix+"restore"), true
+	}
+	// Somebody may have put something into the empty one since.
+	if !part.Empty || p.root.Remove(old) != nil {
+		if err := p.rename(old, part.Aside); err != nil {
+			return err
+		}
+	}
+	return syncFolder(p.dir)
+}
+
+// undo removes the staged trees of a swap that was not committed.
+func (o *operation) undo() error {
+	if f := o.journals[0]; f != nil {
+		// A commit that was written in part must not come to light later.
+		line, _ := bufio.NewReader(io.NewSectionReader(f, 0, maxJournal)).ReadBytes('\n')
+		if err := f.Truncate(int64(len(line))); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	for i, p := range o.places {
+		if o.journals[i] == nil {
+			continue // not ours to touch
+		}
+		o.at("undo " + p.target)
+		if err := p.root.RemoveAll(p.stage()); err != nil {
+			return err
+		}
+	}
+	return o.end()
+}
+
+// end removes the journals, that of the first part last.
+func (o *operation) end() error {
+	for i, p := range slices.Backward(o.places) {
+		if o.journals[i] == nil {
+			continue
+		}
+		o.at("end " + p.target)
+		if err := p.root.Remove(p.journal()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := syncFolder(p.dir); err != nil {
+			return err
+		}
+	}
+	o.at("ended")
+	return nil
+}

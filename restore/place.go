@@ -1,0 +1,129 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a swap keeps beside a target called NAME while it works.
+const (
+	stageSuffix   = ".snapfs-new"     // .NAME.snapfs-new: the tree that will be the target
+	oldSuffix     = ".snapfs-old"     // .NAME.snapfs-old: what was there, about to be removed
+	journalSuffix = ".snapfs-journal" // .NAME.snapfs-journal
+	keptInfix     = ".before-"        // NAME.before-2015-11-02T030405Z: what was there
+	keptTime      = "2006-01-02T150405Z"
+)
+
+// place is where a target is: the directory that holds it, open, and its name
+// in there. All that a swap does is done to names in that directory.
+type place struct {
+	target string // absolute, its links resolved
+	base   string
+	root   *os.Root
+	dir    *os.File
+}
+
+// resolve returns the absolute path of a target that may not exist, without
+// symbolic links.
+func resolve(target string) (string, error) {
+	if target == "" {
+		return "", &fs.PathError{Op: "open", Path: target, Err: fs.ErrNotExist}
+	}
+	abs, err := filepath.Abs(target)
+	if err != nil {
+		return "", err
+	}
+	there := existing(abs)
+	real, err := filepath.EvalSymlinks(there)
+	if err != nil {
+		return "", err
+	}
+	rest, err := filepath.Rel(there, abs)
+	if err != nil {
+		return "", err
+	}
+	abs = filepath.Join(real, rest)
+	if st, err := os.Lstat(abs); err == nil && st.Mode().Type() == fs.ModeSymlink {
+		return "", fmt.Errorf("%s: symbolic link to nowhere: %w", abs, fs.ErrNotExist)
+	}
+	return abs, nil
+}
+
+// openPlace opens the directory that holds a resolved target. It must exist.
+func openPlace(target string) (*place, error) {
+	p := &place{target: target, base: filepath.Base(target)}
+	var err error
+	if p.root, err = os.OpenRoot(filepath.Dir(target)); err != nil {
+		return nil, err
+	}
+	if p.dir, err = p.root.Open("."); err != nil {
+		p.root.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *place) close() {
+	p.dir.Close()
+	p.root.Close()
+}
+
+func (p *place) stage() string   { return "." + p.base + stageSuffix }
+func (p *place) old() string     { return "." + p.base + oldSuffix }
+func (p *place) journal() string { return "." + p.base + journalSuffix }
+
+// path returns the path of a name beside the target, for messages.
+func (p *place) path(name string) string { return filepath.Join(filepath.Dir(p.target), name) }
+
+// ino returns the inode number of what has a name, 0 if nothing has.
+func (p *place) ino(name string) (uint64, error) {
+	st, err := p.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return inode(st), nil
+}
+
+// rename gives what is called from the name to, unless something has it.
+func (p *place) rename(from, to string) error {
+	ok, err := renameNew(p.dir, from, to)
+	if ok {
+		return err
+	}
+	if _, err := p.root.Lstat(to); err == nil {
+		return &fs.PathError{Op: "rename", Path: p.path(to), Err: syscall.EEXIST}
+	}
+	return p.root.Rename(from, to)
+}
+
+// free returns name, or, if something has it, name with a number.
+func (p *place) free(name string) string {
+	try := name
+	for i := 2; ; i++ {
+		if _, err := p.root.Lstat(try); err != nil {
+			return try
+		}
+		try = fmt.Sprintf("%s-%d", name, i)
+	}
+}
+
+// exchange swaps two names in one step; ok is false if the file system cannot.
+func (p *place) exchange(a, b string) (ok bool, err error) {
+	err = unix.Renameat2(int(p.dir.Fd()), a, int(p.dir.Fd()), b, unix.RENAME_EXCHANGE)
+	switch {
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP):
+		return false, nil
+	case err != nil:
+		return true, &os.LinkError{Op: "exchange", Old: p.path(a), New: p.path(b), Err: err}
+	}
+	return true, nil
+}
