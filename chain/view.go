@@ -79,6 +79,9 @@ func (v *View) hasManifest() bool {
 func (v *View) layer(r record) *Layer          { return v.chain.layers[r.layer] }
 func (v *View) index(r record) *tarindex.Index { return v.layer(r).index }
 
+// Chain returns the chain that the view is of.
+func (v *View) Chain() *Chain { return v.chain }
+
 // Point returns the point that the view is of.
 func (v *View) Point() Point { return v.point }
 
@@ -107,6 +110,22 @@ type File struct {
 	ModTime time.Time   // by the manifest, else by the tar
 	Ghost   string      // why it is a ghost, see [View.WithGhosts]; "" if it is none
 	Missing bool        // listed in the manifest, but not in the tar
+
+	Listed  *ManifestFile // entry in the manifest of the layer, nil if there is none
+	Written time.Time     // by the header: when the tar was written; zero if Missing
+
+	member int
+}
+
+// Content returns the content of a file, whose size is Size. If it is one run
+// of bytes in the tar, it implements [attr.Extent]. The error matches
+// [ErrMissing] or [tarindex.ErrNoContent]; bytes that the tar lacks are an error
+// when they are read.
+func (f File) Content() (io.ReaderAt, error) {
+	if f.Missing {
+		return nil, fmt.Errorf("%s: %w", f.Layer.Path, ErrMissing)
+	}
+	return f.Layer.index.Content(f.member)
 }
 
 // Len returns the number of files that Files yields.
@@ -132,9 +151,11 @@ func (v *View) file(r record) File {
 	if r.member >= 0 {
 		fi := l.index.FileInfo(int(r.member))
 		f.Name, f.Size, f.Mode, f.ModTime = l.index.Entry(int(r.member)).Name, fi.Size(), fi.Mode(), fi.ModTime()
+		f.Written, f.member = f.ModTime, int(r.member)
 	}
 	if r.listed >= 0 {
-		m := l.Manifest.Files[r.listed]
+		m := &l.Manifest.Files[r.listed]
+		f.Listed = m
 		if r.member < 0 {
 			f.Name, f.Size, f.Missing, f.ModTime = m.Name, m.Size, true, l.Time
 		}
@@ -204,11 +225,7 @@ func (s *source) Content(ref uint32) (io.ReaderAt, error) {
 		}
 		return bytes.NewReader(v.json()), nil
 	}
-	r := v.records[ref]
-	if r.member < 0 {
-		return nil, fmt.Errorf("%s: %w", v.layer(r).Path, ErrMissing)
-	}
-	return v.index(r).Content(int(r.member))
+	return v.file(v.records[ref]).Content()
 }
 
 func (s *source) Link(ref uint32) (string, error) {

@@ -26,6 +26,7 @@ type copier struct {
 	ctx    context.Context
 	out    *bolt.DB
 	batch  int64
+	omit   func(boltview.Node) bool
 	report Report
 	sum    digest
 	last   [][]byte // for each level of buckets, the highest key so far
@@ -57,6 +58,9 @@ func (c *copier) copy(db *boltview.DB) (err error) {
 			continue
 		case err != nil:
 			return err
+		}
+		if c.omit != nil && c.omit(n) {
+			continue
 		}
 		if err := c.node(n); err != nil {
 			return fmt.Errorf("bucket %s, key %s: %w", shown(n.In), names.Key(n.Key), err)

@@ -24,6 +24,9 @@ type Options struct {
 	Batch int64
 	// Mode is the permission of the file, less the umask; 0 means 0o644.
 	Mode fs.FileMode
+	// Omit says of a key, and of what is in it, that the new file shall not have
+	// it. Nil omits nothing.
+	Omit func(boltview.Node) bool
 }
 
 const defaultBatch = 1 << 20
@@ -74,7 +77,7 @@ func Bolt(ctx context.Context, name string, db *boltview.DB, opts Options) (r Re
 	if err != nil {
 		return r, err
 	}
-	c := &copier{ctx: ctx, out: out, batch: opts.Batch}
+	c := &copier{ctx: ctx, out: out, batch: opts.Batch, omit: opts.Omit}
 	err = c.copy(db)
 	size := int64(0)
 	if err == nil {

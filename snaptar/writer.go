@@ -101,22 +101,32 @@ func Size(m chain.Manifest) (int64, error) {
 	}
 	add(chain.ManifestName, int64(len(m.AppendJSON(nil))))
 	for i, f := range m.Files {
-		err := checkName(f.Name)
-		switch {
-		case err != nil:
-			return 0, fmt.Errorf("write tar: %w", err)
-		case f.Name == chain.ManifestName:
-			return 0, fmt.Errorf("write tar: %q: %w: the manifest has it", f.Name, ErrName)
-		case !utf8.ValidString(f.Name):
-			return 0, fmt.Errorf("write tar: %q: %w: it is no UTF-8, and so the manifest cannot hold it", f.Name, ErrName)
-		case f.Size < 0 || f.Size > 1<<60:
-			return 0, fmt.Errorf("write tar: %q: %w: %d bytes", f.Name, ErrSize, f.Size)
-		case i > 0 && f.Name <= m.Files[i-1].Name:
+		if err := Check(f); err != nil {
+			return 0, err
+		}
+		if i > 0 && f.Name <= m.Files[i-1].Name {
 			return 0, fmt.Errorf("write tar: %w: %q comes after %q", ErrManifest, f.Name, m.Files[i-1].Name)
 		}
 		add(f.Name, f.Size)
 	}
 	return size, nil
+}
+
+// Check returns an error that matches [ErrName] or [ErrSize] if f cannot be in a
+// manifest and the tar behind it.
+func Check(f chain.ManifestFile) error {
+	err := checkName(f.Name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("write tar: %w", err)
+	case f.Name == chain.ManifestName:
+		return fmt.Errorf("write tar: %q: %w: the manifest has it", f.Name, ErrName)
+	case !utf8.ValidString(f.Name):
+		return fmt.Errorf("write tar: %q: %w: it is no UTF-8, and so the manifest cannot hold it", f.Name, ErrName)
+	case f.Size < 0 || f.Size > 1<<60:
+		return fmt.Errorf("write tar: %q: %w: %d bytes", f.Name, ErrSize, f.Size)
+	}
+	return nil
 }
 
 // Next ends the member before and begins one of size bytes, t being the time of

@@ -11,6 +11,7 @@ import (
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/flatten"
 	fusefs "github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/restore"
 	"github.com/snapfs/snapfs/space"
@@ -102,6 +103,11 @@ func exitCode(err error) int {
 		{tarindex.ErrTruncated, exitDamage},
 		{boltview.ErrCorrupt, exitDamage},
 		{chain.ErrMissing, exitDamage},
+		{flatten.ErrDamaged, exitDamage},
+		{flatten.ErrVerify, exitDamage},
+		{flatten.ErrNoSnapshot, exitNotSnapshot},
+		{flatten.ErrInChain, exitConflict},
+		{fs.ErrExist, exitConflict},
 		{syscall.EIO, exitDamage},
 	} {
 		if errors.Is(err, m.target) {

@@ -33,7 +33,8 @@ func TestArrows(t *testing.T) {
 		"restore":             {"internal/attr", "internal/copyrange", "internal/hint"},
 		"repair":              {"boltview", "internal/names", "internal/attr"},
 		"export":              {"dataset", "influx", "internal/decimal", "internal/hint"},
-		"cmd/snapfs":          {"export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"flatten":             {"chain", "snaptar", "boltview", "influx", "repair", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"flatten", "export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
