@@ -67,11 +67,9 @@ type pruneFile struct {
 	Why   string `json:"why"`
 }
 
-var errNeverWritten = errors.New("a snapshot is never written to")
-
 func (c *pruneCmd) Run(a *App) error {
 	if !c.DryRun {
-		return &codeError{hint.Wrap(fmt.Errorf("prune %s: %w", c.Snap, errNeverWritten),
+		return &codeError{hint.Wrap(fmt.Errorf("prune %s: a snapshot is never written to", c.Snap),
 			"snapfs prune --dry-run tells what could go; snapfs flatten %s --out NEW writes a snapshot without it", c.Snap), exitUsage}
 	}
 	t, err := c.open(space.Options{})
