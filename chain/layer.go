@@ -27,6 +27,7 @@ type Layer struct {
 
 	number   int
 	file     *os.File
+	stamp    stamp           // of the file when it was opened
 	index    *tarindex.Index // nil if nothing could be indexed
 	early    *early          // what was read for the prediction, until it is used
 	records  []record        // without the manifest, sorted by path
@@ -65,7 +66,10 @@ func openLayer(path string, number int) (*Layer, error) {
 	if !st.Mode().IsRegular() {
 		return l, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
 	}
-	l.Size = st.Size()
+	if l.stamp, err = stampOf(f); err != nil {
+		return l, err
+	}
+	l.Size = l.stamp.size
 	l.index, err = tarindex.Build(f, l.Size, tarindex.Options{Layer: number, Predict: l.predict})
 	if err != nil {
 		l.Err = fmt.Errorf("%s: %w", path, err)

@@ -119,13 +119,13 @@ type File struct {
 
 // Content returns the content of a file, whose size is Size. If it is one run
 // of bytes in the tar, it implements [attr.Extent]. The error matches
-// [ErrMissing] or [tarindex.ErrNoContent]; bytes that the tar lacks are an error
+// [ErrMissing], [ErrChanged] or [tarindex.ErrNoContent]; bytes that the tar lacks are an error
 // when they are read.
 func (f File) Content() (io.ReaderAt, error) {
 	if f.Missing {
 		return nil, fmt.Errorf("%s: %w", f.Layer.Path, ErrMissing)
 	}
-	return f.Layer.index.Content(f.member)
+	return f.Layer.content(f.member)
 }
 
 // Len returns the number of files that Files yields.
@@ -221,7 +221,7 @@ func (s *source) Content(ref uint32) (io.ReaderAt, error) {
 	v := (*View)(s)
 	if int(ref) == len(v.records) {
 		if !v.merged {
-			return v.point.Layer.index.Content(v.point.Layer.manifest)
+			return v.point.Layer.content(v.point.Layer.manifest)
 		}
 		return bytes.NewReader(v.json()), nil
 	}

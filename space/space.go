@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/internal/attr"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/tarindex"
 )
@@ -152,6 +154,15 @@ func (t *Tree) View() *chain.View { return t.view }
 // Totals returns the number of regular files at the root and below, and the sum
 // of their sizes in bytes. A bare Bolt file counts as one.
 func (t *Tree) Totals() (files, bytes int64) { return t.totals() }
+
+// Runs yields where on disk files of at least min bytes are, in whatever point
+// in time, as far as they lie in one piece: see [chain.Chain.Runs].
+func (t *Tree) Runs(min int64) iter.Seq[attr.Run] {
+	if t.chain == nil {
+		return func(func(attr.Run) bool) {}
+	}
+	return t.chain.Runs(min)
+}
 
 func (t *Tree) count() (files, bytes int64) {
 	if t.view == nil {

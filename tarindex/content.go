@@ -3,7 +3,10 @@ package tarindex
 import (
 	"errors"
 	"io"
+	"iter"
 	"os"
+
+	"github.com/snapfs/snapfs/internal/attr"
 )
 
 // Content returns the content of member i, as many bytes as FileInfo says. It
@@ -88,3 +91,26 @@ type fileContent struct{ content }
 
 // Extent returns the file and the offset of the first byte in it.
 func (c *fileContent) Extent() (*os.File, int64, bool) { return c.ix.file, c.off, true }
+
+// Runs yields the content of each member that lies in one piece in a file and
+// has at least min bytes: what the Extent of its content tells. It does not
+// look at anything but the index.
+func (ix *Index) Runs(min int64) iter.Seq[attr.Run] {
+	return func(yield func(attr.Run) bool) {
+		if ix.file == nil {
+			return
+		}
+		for _, c := range ix.chunks {
+			for j := range c.members {
+				m := &c.members[j]
+				off := m.dataOffset()
+				if m.size < min || headerOnly(m.typ) || m.isDir() || m.flags&flagSparse != 0 || m.size > ix.size-off {
+					continue
+				}
+				if !yield(attr.Run{File: ix.file, Off: off, Size: m.size}) {
+					return
+				}
+			}
+		}
+	}
+}

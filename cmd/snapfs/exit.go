@@ -108,6 +108,7 @@ func exitCode(err error) int {
 		{flatten.ErrNoSnapshot, exitNotSnapshot},
 		{flatten.ErrInChain, exitConflict},
 		{fs.ErrExist, exitConflict},
+		{chain.ErrChanged, exitDamage},
 		{syscall.EIO, exitDamage},
 	} {
 		if errors.Is(err, m.target) {

@@ -41,6 +41,13 @@ type Extent interface {
 	Extent() (f *os.File, off int64, ok bool)
 }
 
+// Run is a run of bytes of a file on disk.
+type Run struct {
+	File *os.File // only borrowed, as in [Extent]
+	Off  int64
+	Size int64 // bytes
+}
+
 // Ino returns the number of a file, and whether it has one.
 func Ino(fi fs.FileInfo) (uint64, bool) {
 	if s, ok := fi.Sys().(Inoder); ok {
