@@ -24,6 +24,7 @@ type file struct {
 	size     int64 // bytes that are promised; the file may end earlier if volatile
 	volatile bool
 	logged   atomic.Bool // the first error was
+	backed
 }
 
 var (
@@ -39,6 +40,7 @@ func (n *node) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint32,
 	if err != nil {
 		return nil, 0, n.m.fail("open", n.path, err)
 	}
+	f.back(n)
 	// There is nothing to write back at close(2), so no need to be asked.
 	open := uint32(fuse.FOPEN_NOFLUSH)
 	if f.volatile {
@@ -125,7 +127,7 @@ func (f *file) Release(context.Context) syscall.Errno {
 	} else if c, ok := f.content.(io.Closer); ok {
 		err = c.Close()
 	}
-	return errno(err) // which the kernel does not read
+	return errno(errors.Join(err, f.backed.release())) // which the kernel does not read
 }
 
 // sequential reads at any offset from a file that only goes forward, by opening

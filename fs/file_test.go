@@ -193,9 +193,11 @@ func (v volatileFS) Lstat(name string) (iofs.FileInfo, error) {
 	return v.MapFS.Lstat(name)
 }
 
-func TestVolatile(t *testing.T) {
+func TestVolatile(t *testing.T) { onEngines(t, testVolatile) }
+
+func testVolatile(t *testing.T, mount mounter) {
 	tree := volatileFS{fstest.MapFS{"status": {}, "other": mapFile("x")}, new(atomic.Int32)}
-	s := testMount(t, tree, Options{})
+	s := mount(t, tree, Options{})
 	name := filepath.Join(s.Dir(), "status")
 	for i := 1; i <= 3; i++ {
 		want := string(tree.content())
@@ -240,13 +242,15 @@ func TestVolatileDamage(t *testing.T) {
 
 // TestConcurrentReaders reads files at random offsets from many goroutines,
 // through the page cache and around it.
-func TestConcurrentReaders(t *testing.T) {
+func TestConcurrentReaders(t *testing.T) { onEngines(t, testConcurrentReaders) }
+
+func testConcurrentReaders(t *testing.T, mount mounter) {
 	m := fstest.MapFS{}
 	for i := range 4 {
 		m[fmt.Sprint("f", i)] = &fstest.MapFile{Data: noise(1<<20 + i*1001), Mode: 0444, Sys: sys{ino: uint64(1000 + i)}}
 		m[fmt.Sprint("again/f", i)] = m[fmt.Sprint("f", i)]
 	}
-	s := testMount(t, m, Options{})
+	s := mount(t, m, Options{})
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	var wg sync.WaitGroup
@@ -323,9 +327,11 @@ func childMap(args []string) error {
 }
 
 // TestMap does what bbolt does with a file: lock it and map it.
-func TestMap(t *testing.T) {
+func TestMap(t *testing.T) { onEngines(t, testMap) }
+
+func testMap(t *testing.T, mount mounter) {
 	content := noise(1<<20 + 5)
-	s := testMount(t, fstest.MapFS{"f": {Data: content, Mode: 0444}}, Options{})
+	s := mount(t, fstest.MapFS{"f": {Data: content, Mode: 0444}}, Options{})
 	out, err := child(t, "map", filepath.Join(s.Dir(), "f")).CombinedOutput()
 	if want := fmt.Sprintf("%x", sha256.Sum256(content)); err != nil || string(out) != want {
 		t.Errorf("%s, %v, want %s", out, err, want)

@@ -93,10 +93,12 @@ func (s *started) stop() {
 	_ = s.Wait() // how it ended is not of interest
 }
 
-func TestBusy(t *testing.T) {
+func TestBusy(t *testing.T) { onEngines(t, testBusy) }
+
+func testBusy(t *testing.T, mount mounter) {
 	for _, how := range []string{"cwd", "open", "map"} {
 		t.Run(how, func(t *testing.T) {
-			s := testMount(t, sampleTree(), Options{})
+			s := mount(t, sampleTree(), Options{})
 			target := filepath.Join(s.Dir(), "db/default/1")
 			want := "db/default/1"
 			if how == "cwd" {
@@ -127,8 +129,10 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-func TestDetach(t *testing.T) {
-	s := testMount(t, sampleTree(), Options{})
+func TestDetach(t *testing.T) { onEngines(t, testDetach) }
+
+func testDetach(t *testing.T, mount mounter) {
+	s := mount(t, sampleTree(), Options{})
 	f, err := os.Open(filepath.Join(s.Dir(), "db/default/1"))
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ type Server struct {
 	dev   uint64 // st_dev of all files in the mount
 	guard *guard
 	log   *slog.Logger
+	plain error         // why there is no passthrough, nil if there is
 	done  chan struct{} // closed when serving has ended
 }
 
@@ -72,8 +73,13 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 		errorLog = slog.NewLogLogger(set.log.Handler(), slog.LevelDebug)
 	}
 	options.Logger = errorLog
-	g := &guard{fs: fusefs.NewNodeFS(newRoot(tree, set), options), log: set.log}
+	root := newRoot(tree, set)
+	g := &guard{fs: fusefs.NewNodeFS(root, options), log: set.log}
 
+	depth := 0
+	if set.backing != nil {
+		depth = stackDepth
+	}
 	// A mount point of this form is a connection that is mounted already.
 	raw, err := fuse.NewServer(g, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
 		Name:                     fsType,
@@ -87,6 +93,7 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 		DisableSplice:            true, // replies are in memory
 		// Attributes with the listing, but only while somebody looks at them.
 		ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO,
+		MaxStackDepth:     depth,
 		Debug:             opts.Debug,
 		Logger:            errorLog,
 	})
@@ -105,6 +112,7 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 	}
 	s.dev = st.Dev
 	s.raiseReadAhead()
+	s.plain = root.m.probe(raw)
 	return s, nil
 }
 
@@ -132,6 +140,10 @@ func (s *Server) raiseReadAhead() {
 
 // Dir returns the mount point, absolute and without symbolic links.
 func (s *Server) Dir() string { return s.dir }
+
+// Passthrough returns nil if the kernel reads the files that [Options.Backing]
+// has by itself, and otherwise why it does not.
+func (s *Server) Passthrough() error { return s.plain }
 
 // Counters returns what was asked of the server so far, by operation.
 func (s *Server) Counters() map[string]Counter { return s.guard.counters.snapshot() }

@@ -21,9 +21,11 @@ import (
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
-func TestMountFS(t *testing.T) {
+func TestMountFS(t *testing.T) { onEngines(t, testMountFS) }
+
+func testMountFS(t *testing.T, mount mounter) {
 	tree := sampleTree()
-	s := testMount(t, tree, Options{})
+	s := mount(t, tree, Options{})
 	var names []string
 	for name := range tree {
 		names = append(names, name)
@@ -86,9 +88,11 @@ func compareTrees(t *testing.T, dir string, tree iofs.FS) {
 	}
 }
 
-func TestMountEqual(t *testing.T) {
+func TestMountEqual(t *testing.T) { onEngines(t, testMountEqual) }
+
+func testMountEqual(t *testing.T, mount mounter) {
 	for _, opts := range []Options{{}, {CacheTime: -1}, {CacheTime: time.Millisecond}} {
-		s := testMount(t, sampleTree(), opts)
+		s := mount(t, sampleTree(), opts)
 		compareTrees(t, s.Dir(), sampleTree())
 		compareTrees(t, s.Dir(), sampleTree())
 	}
@@ -96,12 +100,14 @@ func TestMountEqual(t *testing.T) {
 
 // TestMountOnDisk serves a directory of the operating system, whose files and
 // directories are *os.File.
-func TestMountOnDisk(t *testing.T) {
+func TestMountOnDisk(t *testing.T) { onEngines(t, testMountOnDisk) }
+
+func testMountOnDisk(t *testing.T, mount mounter) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, sampleTree()); err != nil {
 		t.Fatal(err)
 	}
-	s := testMount(t, os.DirFS(dir), Options{})
+	s := mount(t, os.DirFS(dir), Options{})
 	compareTrees(t, s.Dir(), os.DirFS(dir))
 	if out, err := child(t, "getdents", filepath.Join(s.Dir(), "db"), "2").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
@@ -221,8 +227,10 @@ func (panicFile) ReadAt([]byte, int64) (int, error) { panic("boom") }
 
 // TestPoll opens files in the way that blocks a Go program on its own mount, if
 // the kernel was not told before that there is no poll.
-func TestPoll(t *testing.T) {
-	s := testMount(t, sampleTree(), Options{})
+func TestPoll(t *testing.T) { onEngines(t, testPoll) }
+
+func testPoll(t *testing.T, mount mounter) {
+	s := mount(t, sampleTree(), Options{})
 	fd, err := unix.Open(filepath.Join(s.Dir(), "manifest"), unix.O_RDONLY, 0)
 	if err != nil {
 		t.Fatal(err)

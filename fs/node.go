@@ -5,6 +5,7 @@ import (
 	"errors"
 	iofs "io/fs"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,10 +15,11 @@ import (
 	"github.com/snapfs/snapfs/internal/attr"
 )
 
-// mount is what all nodes of one mount share. It does not change.
+// mount is what all nodes of one mount share.
 type mount struct {
 	tree iofs.FS
 	settings
+	passthroughState
 }
 
 // node is a file, directory or link that the kernel knows. A file that was
@@ -27,6 +29,8 @@ type node struct {
 	fusefs.Inode
 	m    *mount
 	path string // in the tree; "." is the root
+
+	plain atomic.Int32 // open handles that could have been passthrough and are not
 }
 
 var (

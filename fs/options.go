@@ -34,6 +34,16 @@ type Options struct {
 	// concurrently.
 	Totals func() (files, bytes int64)
 
+	// Backing, if set, opens what lies in one piece on disk as a file that the
+	// kernel can read by itself (FUSE passthrough). If that is not possible
+	// here, everything is read through the server, and [Server.Passthrough]
+	// says why. It must not be closed before [Server.Wait] has returned.
+	Backing Backing
+
+	// MinBacked is the least size in bytes of files that are opened through
+	// Backing. Small ones are read sooner without it. [DefaultMinBacked] if 0.
+	MinBacked int64
+
 	// CacheTime is how long the kernel may keep names, attributes and
 	// misses. An hour if 0; if negative, they are not kept.
 	CacheTime time.Duration
@@ -48,12 +58,17 @@ type Options struct {
 
 const defaultCacheTime = time.Hour
 
+// DefaultMinBacked is [Options.MinBacked] in bytes if it is 0.
+const DefaultMinBacked = 128 << 10
+
 // settings are the options with all defaults filled in.
 type settings struct {
 	fileMode, dirMode iofs.FileMode // 0: as in the tree
 	uid, gid          uint32
 	totals            func() (files, bytes int64)
 	cache             time.Duration
+	backing           Backing // nil: none
+	minBacked         int64
 	log               *slog.Logger
 }
 
@@ -65,7 +80,13 @@ func (o *Options) settings() settings {
 		gid:      uint32(os.Getgid()),
 		totals:   o.Totals,
 		cache:    o.CacheTime,
+		backing:  o.Backing,
 		log:      o.Logger,
+
+		minBacked: o.MinBacked,
+	}
+	if s.minBacked == 0 {
+		s.minBacked = DefaultMinBacked
 	}
 	if o.UID != nil {
 		s.uid = *o.UID

@@ -10,9 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestMountReadOnly(t *testing.T) {
+func TestMountReadOnly(t *testing.T) { onEngines(t, testMountReadOnly) }
+
+func testMountReadOnly(t *testing.T, mount mounter) {
 	tree := sampleTree()
-	s := testMount(t, tree, Options{})
+	s := mount(t, tree, Options{})
 	at := func(name string) string { return filepath.Join(s.Dir(), name) }
 	file, dir := at("manifest"), at("db")
 	open := func(name string, flags int) error {

@@ -15,7 +15,9 @@ import (
 
 // TestTools runs the programs that people use on files, over a mount and over a
 // copy of the tree on disk. They must say the same.
-func TestTools(t *testing.T) {
+func TestTools(t *testing.T) { onEngines(t, testTools) }
+
+func testTools(t *testing.T, mount mounter) {
 	tree := sampleTree()
 	disk := t.TempDir()
 	if err := os.CopyFS(disk, tree); err != nil {
@@ -28,7 +30,7 @@ func TestTools(t *testing.T) {
 			}
 		}
 	}
-	s := testMount(t, tree, Options{})
+	s := mount(t, tree, Options{})
 	run := func(t *testing.T, name string, args ...string) string {
 		t.Helper()
 		cmd := exec.Command(name, args...)
@@ -109,7 +111,9 @@ func childBolt(args []string) error {
 	return errors.Join(err, db.Close())
 }
 
-func TestBolt(t *testing.T) {
+func TestBolt(t *testing.T) { onEngines(t, testBolt) }
+
+func testBolt(t *testing.T, mount mounter) {
 	disk := t.TempDir()
 	db, err := bbolt.Open(filepath.Join(disk, "1"), 0600, nil)
 	if err != nil {
@@ -125,7 +129,7 @@ func TestBolt(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	s := testMount(t, os.DirFS(disk), Options{})
+	s := mount(t, os.DirFS(disk), Options{})
 	out, err := child(t, "bolt", filepath.Join(s.Dir(), "1")).CombinedOutput()
 	if err != nil || string(out) != "10000" {
 		t.Errorf("%v: %s", err, out)

@@ -29,12 +29,13 @@ func TestArrows(t *testing.T) {
 		"dataset":             {"chain", "boltview", "influx", "internal/hint"},
 		"space":               {"chain", "tarindex", "boltview", "influx", "dataset", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 		"plot":                {},
+		"erofs":               {"internal/attr"},
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/copyrange", "internal/hint"},
 		"repair":              {"boltview", "internal/names", "internal/attr"},
 		"export":              {"dataset", "influx", "internal/decimal", "internal/hint"},
 		"flatten":             {"chain", "snaptar", "boltview", "influx", "repair", "internal/attr", "internal/hint"},
-		"cmd/snapfs":          {"flatten", "export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"erofs", "flatten", "export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
@@ -67,6 +68,7 @@ func TestLibraries(t *testing.T) {
 		inTests []string // besides those
 	}{
 		"github.com/hanwen/go-fuse/v2":        {in: []string{"fs"}},
+		"github.com/erofs/go-erofs":           {in: []string{"erofs"}},
 		"github.com/moby/sys/mountinfo":       {in: []string{"fs", "restore"}, inTests: []string{"cmd/snapfs"}},
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
 		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "repair"}, inTests: []string{everywhere}},

@@ -1,0 +1,21 @@
+// Package erofs makes runs of bytes of files on disk into files by themselves,
+// which the kernel reads without asking anybody.
+//
+// The words: an extent is a run of bytes of a file, such as a member of a tar;
+// the files that extents are of are the devices. [Mount] writes an image of the
+// file system EROFS with one inode for each extent and none of its bytes (with
+// [github.com/erofs/go-erofs]; the format is
+// https://erofs.docs.kernel.org/en/latest/core_ondisk.html), and mounts it
+// detached: no process sees it in its tree of directories, and it is gone when
+// the [Image] is closed and its files are, or the process is, in whatever way.
+// [Image.Open] then opens one extent as a file that can be read, mapped, and
+// handed to FUSE as what is behind a file there (passthrough). All its
+// descriptors of one extent share their pages in memory.
+//
+// What the kernel reads, it reads from the device as that is at the time. Who
+// opens an extent has to see to it that the device is still what it was.
+//
+// Mounting needs CAP_SYS_ADMIN, /proc, Linux 6.12 with EROFS "backed by file",
+// and a directory for temporary files on a file system that can hold an image;
+// tmpfs cannot. All that is missing is [ErrUnavailable].
+package erofs

@@ -1,0 +1,160 @@
+package erofs
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/erofs/go-erofs"
+
+	"github.com/snapfs/snapfs/internal/attr"
+)
+
+// BlockSize is what the offset of an extent must be a multiple of, in bytes. It
+// is the block of a tar, and the smallest that EROFS has.
+const BlockSize = 512
+
+// maxDevice is the end in bytes that an extent can have: addresses of blocks
+// have 32 bits.
+const maxDevice = math.MaxUint32 * BlockSize
+
+// maxDevices is how many devices an image can have. It is what the size of the
+// table in front of the image allows for, rounded down by far.
+const maxDevices = 4096
+
+// fits reports whether an image can hold the extent.
+func fits(e attr.Run) bool {
+	return e.File != nil && e.Size > 0 && e.Off >= 0 && e.Off%BlockSize == 0 && e.Off <= maxDevice-e.Size
+}
+
+// device is one file that extents are of. It is the tree that go-erofs copies
+// into the image: a root directory with a file for each extent.
+type device struct {
+	file   *os.File
+	number int
+	size   int64
+	count  int
+	files  []file // sorted; nil once the image is written
+}
+
+// name returns the name of an extent of the device in the image.
+func (d *device) name(off, size int64) string {
+	b := strconv.AppendInt(make([]byte, 0, 48), int64(d.number), 36)
+	b = strconv.AppendInt(append(b, '.'), off/BlockSize, 36)
+	b = strconv.AppendInt(append(b, '.'), size, 36)
+	return string(b)
+}
+
+// group sorts extents by their devices. Those that do not fit are left out.
+func group(extents iter.Seq[attr.Run]) (map[*os.File]*device, []*device, error) {
+	byFile := map[*os.File]*device{}
+	var all []*device
+	for e := range extents {
+		if !fits(e) {
+			continue
+		}
+		d := byFile[e.File]
+		if d == nil {
+			st, err := e.File.Stat()
+			if err != nil {
+				return nil, nil, err
+			}
+			if len(all) == maxDevices {
+				continue
+			}
+			d = &device{file: e.File, number: len(all), size: st.Size()}
+			byFile[e.File], all = d, append(all, d)
+		}
+		// The kernel reads whole blocks, and fails at one that is cut off.
+		if (e.Off+e.Size+BlockSize-1)/BlockSize <= d.size/BlockSize {
+			d.files = append(d.files, file{name: d.name(e.Off, e.Size), off: e.Off, size: e.Size})
+		}
+	}
+	for _, d := range all {
+		slices.SortFunc(d.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
+		d.files = slices.Compact(d.files)
+		d.count = len(d.files)
+	}
+	return byFile, all, nil
+}
+
+// probeName is the name of an empty file in each image, which no extent has.
+const probeName = "probe"
+
+// write writes the image of the devices.
+func write(w io.WriteSeeker, devices []*device) error {
+	image := erofs.Create(w, erofs.WithBlockSize(BlockSize), erofs.WithBuildTime(0, 0))
+	probe, err := image.Create("/" + probeName)
+	if err == nil {
+		err = probe.Close()
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if err := image.CopyFrom(d, erofs.MetadataOnly()); err != nil {
+			return fmt.Errorf("image of %s: %w", d.file.Name(), err)
+		}
+		d.files = nil
+	}
+	return image.Close()
+}
+
+// Open implements [fs.FS]. The copy is without contents, so nothing is opened.
+func (d *device) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+}
+
+// Stat implements [fs.StatFS] for the root.
+func (d *device) Stat(string) (fs.FileInfo, error) { return root{}, nil }
+
+// ReadDir implements [fs.ReadDirFS] for the root.
+func (d *device) ReadDir(string) ([]fs.DirEntry, error) {
+	list := make([]fs.DirEntry, len(d.files))
+	for i := range d.files {
+		list[i] = &d.files[i]
+	}
+	return list, nil
+}
+
+// DeviceBlocks tells go-erofs the size of the device, in blocks.
+func (d *device) DeviceBlocks() uint64 {
+	return min(uint64(d.size+BlockSize-1)/BlockSize, math.MaxUint32)
+}
+
+// file is an extent as go-erofs sees it.
+type file struct {
+	name      string
+	off, size int64
+}
+
+func (f *file) Name() string               { return f.name }
+func (f *file) Size() int64                { return f.size }
+func (f *file) Mode() fs.FileMode          { return 0o400 }
+func (f *file) Type() fs.FileMode          { return 0 }
+func (f *file) ModTime() time.Time         { return time.Time{} }
+func (f *file) IsDir() bool                { return false }
+func (f *file) Sys() any                   { return nil }
+func (f *file) Info() (fs.FileInfo, error) { return f, nil }
+
+// DataRange tells go-erofs where the contents are.
+func (f *file) DataRange() []erofs.DataRange {
+	return []erofs.DataRange{{Offset: f.off, Size: f.size}}
+}
+
+// root is the root directory of an image.
+type root struct{}
+
+func (root) Name() string       { return "." }
+func (root) Size() int64        { return 0 }
+func (root) Mode() fs.FileMode  { return fs.ModeDir | 0o500 }
+func (root) ModTime() time.Time { return time.Time{} }
+func (root) IsDir() bool        { return true }
+func (root) Sys() any           { return nil }
