@@ -23,9 +23,10 @@ const readyEnv = "SNAPFS_READY_FD"
 // ready is the one message that goes from child to parent. Without an error
 // the mount can be used.
 type ready struct {
-	Error string `json:"error,omitempty"`
-	Hint  string `json:"hint,omitempty"`
-	Code  int    `json:"code"`
+	Error  string `json:"error,omitempty"`
+	Hint   string `json:"hint,omitempty"`
+	Code   int    `json:"code"`
+	Engine string `json:"engine,omitempty"` // for mount -v
 	// Unavailable says that the error is fs.ErrUnavailable.
 	Unavailable bool `json:"unavailable,omitempty"`
 }
@@ -66,8 +67,13 @@ func (c *mountCmd) background(a *App) error {
 	if err != nil {
 		return fmt.Errorf("start the serving process: %w", err)
 	}
+	var how string
 	result := make(chan error, 1)
-	go func() { result <- wait(r) }()
+	go func() {
+		var err error
+		how, err = wait(r)
+		result <- err
+	}()
 	select {
 	case err = <-result:
 	case <-a.ctx.Done():
@@ -78,7 +84,7 @@ func (c *mountCmd) background(a *App) error {
 		return err
 	}
 	if c.Verbose {
-		fmt.Fprintf(a.Stderr, "mounted %s on %s, served by process %d\n", c.Snap, c.Dir, cmd.Process.Pid)
+		fmt.Fprintf(a.Stderr, "mounted %s on %s, served by process %d\nengine: %s\n", c.Snap, c.Dir, cmd.Process.Pid, how)
 	}
 	return cmd.Process.Release()
 }
@@ -118,32 +124,33 @@ func (c *mountCmd) childArgs() ([]string, error) {
 	if c.GID != nil {
 		args = append(args, "--gid="+strconv.FormatUint(uint64(*c.GID), 10))
 	}
+	args = append(args, c.engineFlags.args()...)
 	return append(args, "--", snap, dir), nil
 }
 
-// wait reads the child's message.
-func wait(r io.Reader) error {
+// wait reads the child's message, and returns what it says of the engine.
+func wait(r io.Reader) (engine string, err error) {
 	var m ready
-	err := json.NewDecoder(r).Decode(&m)
+	err = json.NewDecoder(r).Decode(&m)
 	if errors.Is(err, io.EOF) {
-		return errors.New("the serving process ended without a word")
+		return "", errors.New("the serving process ended without a word")
 	}
 	if err != nil {
-		return fmt.Errorf("the serving process: %w", err)
+		return "", fmt.Errorf("the serving process: %w", err)
 	}
 	if m.Error == "" {
-		return nil
+		return m.Engine, nil
 	}
 	err = &remote{m.Error, m.Unavailable}
 	if m.Hint != "" {
 		err = hint.Wrap(err, "%s", m.Hint)
 	}
-	return &codeError{err, m.Code}
+	return "", &codeError{err, m.Code}
 }
 
 // tellParent says to a parent that waits, if there is one, how the mount went.
 // It can be called once.
-func tellParent(a *App, err error) error {
+func tellParent(a *App, err error, how engine) error {
 	fd, convErr := strconv.Atoi(a.Getenv(readyEnv))
 	if convErr != nil || a.told {
 		return nil
@@ -153,7 +160,7 @@ func tellParent(a *App, err error) error {
 	if w == nil {
 		return fmt.Errorf("%s: not a descriptor", readyEnv)
 	}
-	m := ready{}
+	m := ready{Engine: how.String()}
 	if err != nil {
 		m = ready{Error: err.Error(), Hint: hint.Of(err), Code: exitCode(err), Unavailable: errors.Is(err, fs.ErrUnavailable)}
 	}

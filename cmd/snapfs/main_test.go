@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -8,12 +9,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/moby/sys/mountinfo"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/snapfs/snapfs/erofs"
 	"github.com/snapfs/snapfs/fs"
+	"github.com/snapfs/snapfs/internal/attr"
 	"github.com/snapfs/snapfs/internal/sample"
 )
 
@@ -22,31 +27,84 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the program as a user does. Each script reads like a
-// manual.
+// manual. What mounts does so with the plain engine, if it does not say which.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		RequireExplicitExec: true,
-		Condition: func(cond string) (bool, error) {
-			if cond == "fuse" {
-				return haveFUSE(t), nil
-			}
-			return false, fmt.Errorf("unknown condition %q", cond)
-		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"sample":    writeSample,
-			"torn":      writeTorn,
-			"exits":     exits,
-			"truncate":  truncate,
-			"unchanged": unchanged,
-		},
-		Setup: func(env *testscript.Env) error {
-			env.Defer(func() { unmountBelow(t, env.WorkDir) })
-			env.Vars = append(env.Vars, "TMPDIR="+env.WorkDir+"/.tmp", "SNAPFS_TEST_FUSE="+os.Getenv("SNAPFS_TEST_FUSE"))
-			return nil
-		},
-	})
+	testscript.Run(t, scripts(t, testscript.Params{Dir: "testdata/script"}, enginePlain))
 }
+
+// TestScriptsPassthrough runs the scripts that mount again, with all files read
+// by the kernel.
+func TestScriptsPassthrough(t *testing.T) {
+	if why := passthrough(); why != nil {
+		t.Skipf("no passthrough: %v", why)
+	}
+	all, err := filepath.Glob("testdata/script/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, name := range all {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("[!fuse] skip")) {
+			files = append(files, name)
+		}
+	}
+	if len(files) == 0 {
+		t.Fatal("no script mounts")
+	}
+	testscript.Run(t, scripts(t, testscript.Params{Files: files}, enginePassthrough))
+}
+
+// scripts completes the parameters of scripts that mount with an engine.
+func scripts(t *testing.T, p testscript.Params, engine string) testscript.Params {
+	p.RequireExplicitExec = true
+	p.Condition = func(cond string) (bool, error) {
+		switch cond {
+		case "fuse":
+			return haveFUSE(t), nil
+		case "passthrough":
+			return haveFUSE(t) && passthrough() == nil, nil
+		}
+		return false, fmt.Errorf("unknown condition %q", cond)
+	}
+	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"sample":    writeSample,
+		"torn":      writeTorn,
+		"exits":     exits,
+		"truncate":  truncate,
+		"unchanged": unchanged,
+	}
+	p.Setup = func(env *testscript.Env) error {
+		env.Defer(func() { unmountBelow(t, env.WorkDir) })
+		env.Vars = append(env.Vars, "TMPDIR="+env.WorkDir+"/.tmp", "SNAPFS_TEST_FUSE="+os.Getenv("SNAPFS_TEST_FUSE"),
+			"SNAPFS_ENGINE="+engine, "SNAPFS_PASSTHROUGH_MIN=1")
+		return nil
+	}
+	return p
+}
+
+// passthrough returns why the passthrough engine cannot be had, nil if it can.
+var passthrough = sync.OnceValue(func() error {
+	image, err := erofs.Mount(func(func(attr.Run) bool) {}, erofs.Options{})
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	dir, err := os.MkdirTemp("", "snapfs-test-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(dir)
+	s, err := fs.Mount(dir, fstest.MapFS{}, fs.Options{Backing: image})
+	if err != nil {
+		return err
+	}
+	defer s.Wait()
+	return errors.Join(s.Passthrough(), s.Unmount())
+})
 
 // haveFUSE reports whether scripts can mount. With SNAPFS_TEST_FUSE=require they
 // must be able to, with off they shall not try.

@@ -26,6 +26,7 @@ type mountCmd struct {
 	Verbose    bool   `short:"v" help:"Say what was mounted, and log more."`
 	At         string `placeholder:"POINT" help:"Show this point in time at the root, see snapfs points. All points are in .snapfs/points."`
 	ghostsFlag
+	engineFlags
 	AllowOther  bool    `help:"Let other users in, as the permission bits say."`
 	Mkdir       bool    `help:"Make the directory, and remove it after unmounting."`
 	ShowControl bool    `help:"List the directory .snapfs in the root; it is there in any case."`
@@ -66,7 +67,7 @@ func (c *mountCmd) Run(a *App) error {
 		return c.background(a)
 	}
 	if err := c.foreground(a); err != nil {
-		return errors.Join(err, tellParent(a, err))
+		return errors.Join(err, tellParent(a, err, engine{}))
 	}
 	return nil
 }
@@ -93,24 +94,15 @@ func rmdir(dir string) error {
 
 // foreground serves the mount until it is taken down.
 func (c *mountCmd) foreground(a *App) (err error) {
-	if c.Mkdir {
-		made, mkdirErr := mkdir(c.Dir)
-		if mkdirErr != nil {
-			return mkdirErr
-		}
-		if made {
-			defer func() { err = errors.Join(err, rmdir(c.Dir)) }()
-		}
-	}
 	log, closeLog, err := c.logger(a)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
 
-	var server atomic.Pointer[fs.Server]
+	var served atomic.Pointer[serving]
 	started := time.Now()
-	status := func() ([]byte, error) { return c.status(server.Load(), started) }
+	status := func() ([]byte, error) { return c.status(served.Load(), started) }
 	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl, Status: status})
 	if err != nil {
 		return err
@@ -129,6 +121,21 @@ func (c *mountCmd) foreground(a *App) (err error) {
 		opts.FileMode = iofs.FileMode(c.Mode)
 		opts.DirMode = opts.FileMode | opts.FileMode&0o444>>2
 	}
+	image, err := c.image(t, &opts)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	// Made last, so that it is removed before the rest is taken apart.
+	if c.Mkdir {
+		made, mkdirErr := mkdir(c.Dir)
+		if mkdirErr != nil {
+			return mkdirErr
+		}
+		if made {
+			defer func() { err = errors.Join(err, rmdir(c.Dir)) }()
+		}
+	}
 	// From here on signals are for the mount: the first one unmounts.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -137,10 +144,11 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	if err != nil {
 		return err
 	}
-	server.Store(s)
+	how := image.engine(s)
+	served.Store(&serving{s, how})
 	debug.FreeOSMemory() // what opening needed and serving does not
-	log.Info("mounted", "source", source, "dir", s.Dir())
-	if err := tellParent(a, nil); err != nil {
+	log.Info("mounted", "source", source, "dir", s.Dir(), "engine", how.String())
+	if err := errors.Join(c.check(s), tellParent(a, nil, how)); err != nil {
 		return errors.Join(err, s.Detach())
 	}
 	if chain := t.Chain(); chain != nil {
@@ -171,36 +179,30 @@ func (c *mountCmd) logger(a *App) (*slog.Logger, func() error, error) {
 	return slog.New(slog.NewTextHandler(f, opts)), f.Close, nil
 }
 
+// serving is a mount that answers.
+type serving struct {
+	*fs.Server
+	engine engine
+}
+
 // status is the content of status.json.
-func (c *mountCmd) status(s *fs.Server, started time.Time) ([]byte, error) {
+func (c *mountCmd) status(s *serving, started time.Time) ([]byte, error) {
 	st := struct {
-		Version    string                `json:"version"`
-		PID        int                   `json:"pid"`
-		Source     string                `json:"source"`
-		Dir        string                `json:"dir"`
-		At         string                `json:"at,omitempty"`
-		Engine     string                `json:"engine"`
+		Version string `json:"version"`
+		PID     int    `json:"pid"`
+		Source  string `json:"source"`
+		Dir     string `json:"dir"`
+		At      string `json:"at,omitempty"`
+		engine
 		AllowOther bool                  `json:"allow_other"`
 		Started    time.Time             `json:"started"`
 		Uptime     float64               `json:"uptime_seconds"`
 		Operations map[string]fs.Counter `json:"operations"`
-	}{Version: version(), PID: os.Getpid(), Source: c.Snap, Dir: c.Dir, At: c.At, Engine: "plain", AllowOther: c.AllowOther,
+	}{Version: version(), PID: os.Getpid(), Source: c.Snap, Dir: c.Dir, At: c.At, AllowOther: c.AllowOther,
 		Started: started.UTC(), Uptime: time.Since(started).Seconds()}
 	if s != nil {
-		st.Dir, st.Operations = s.Dir(), s.Counters()
+		st.Dir, st.engine, st.Operations = s.Dir(), s.engine, s.Counters()
 	}
 	b, err := json.MarshalIndent(st, "", "  ")
 	return append(b, '\n'), err
 }
-
-type umountCmd struct {
-	Dir  string `arg:"" name:"dir" help:"Mount point." predictor:"dir"`
-	Lazy bool   `short:"l" help:"Detach now, even if it is in use; what is open stays readable until it is closed."`
-}
-
-func (umountCmd) Help() string {
-	return `Example:
-  snapfs umount /mnt/snap`
-}
-
-func (c *umountCmd) Run(*App) error { return fs.Unmount(c.Dir, c.Lazy) }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,32 +44,43 @@ func TestRealMounts(t *testing.T) {
 		t.Skip("no FUSE")
 	}
 	bin, bbolt := build(t, "."), build(t, "go.etcd.io/bbolt/cmd/bbolt")
+	engines := [][]string{{"--engine=plain"}}
+	if why := passthrough(); why == nil {
+		engines = append(engines, []string{"--engine=passthrough", "--passthrough-min=1"})
+	} else {
+		t.Logf("no passthrough: %v", why)
+	}
 	for _, snap := range chains {
 		name := filepath.Base(filepath.Dir(snap))
-		t.Run(name, func(t *testing.T) {
-			mnt := t.TempDir()
-			command(t, bin, "mount", snap, mnt)
-			defer command(t, bin, "umount", mnt)
-			for _, cut := range realchains.Cuts(t, snap) {
-				checkPoint(t, filepath.Join(mnt, ".snapfs/points", cut.Point), cut)
-			}
-			shards := checkRoot(t, mnt)
-			if name != "v0.9.2-torn" { // those make bbolt crash
-				for _, shard := range shards {
-					if out := command(t, bbolt, "check", shard); !strings.Contains(out, "OK") {
-						t.Errorf("bbolt check %s: %s", shard, out)
-					}
-				}
-				readAllBolts(t, filepath.Join(mnt, ".snapfs/bolt"))
-			}
-			fromMount, fromTar := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "t")
-			command(t, bin, "restore", "-q", "--damaged=keep", mnt, "--target", fromMount)
-			command(t, bin, "restore", "-q", "--damaged=keep", snap, "--target", fromTar)
-			command(t, "diff", "-r", fromMount, fromTar)
-			command(t, "diff", "-r", fromMount, mnt)
-			t.Logf("%d shards", len(shards))
-		})
+		for _, engine := range engines {
+			t.Run(name+engine[0], func(t *testing.T) { mountReal(t, bin, bbolt, snap, engine) })
+		}
 	}
+}
+
+// mountReal mounts one real chain and reads all of it.
+func mountReal(t *testing.T, bin, bbolt, snap string, engine []string) {
+	mnt := t.TempDir()
+	command(t, bin, slices.Concat([]string{"mount"}, engine, []string{snap, mnt})...)
+	defer command(t, bin, "umount", mnt)
+	for _, cut := range realchains.Cuts(t, snap) {
+		checkPoint(t, filepath.Join(mnt, ".snapfs/points", cut.Point), cut)
+	}
+	shards := checkRoot(t, mnt)
+	if filepath.Base(filepath.Dir(snap)) != "v0.9.2-torn" { // those make bbolt crash
+		for _, shard := range shards {
+			if out := command(t, bbolt, "check", shard); !strings.Contains(out, "OK") {
+				t.Errorf("bbolt check %s: %s", shard, out)
+			}
+		}
+		readAllBolts(t, filepath.Join(mnt, ".snapfs/bolt"))
+	}
+	fromMount, fromTar := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "t")
+	command(t, bin, "restore", "-q", "--damaged=keep", mnt, "--target", fromMount)
+	command(t, bin, "restore", "-q", "--damaged=keep", snap, "--target", fromTar)
+	command(t, "diff", "-r", fromMount, fromTar)
+	command(t, "diff", "-r", fromMount, mnt)
+	t.Logf("%d shards", len(shards))
 }
 
 // checkPoint compares a point with what the old restore made of it.
