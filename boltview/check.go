@@ -164,9 +164,12 @@ type walker struct {
 	yield func(Fault) bool
 	stop  bool
 	visit func(Item) // called with each key, if not nil
-	bufs  [][]byte   // one for each level that is being walked
-	level int
-	work  int64 // pages read
+	// reached is called with each page that is reached first, if not nil, and
+	// whether its header is sound.
+	reached func(b *Bucket, p *page, r Range, sound bool)
+	bufs    [][]byte // one for each level that is being walked
+	level   int
+	work    int64 // pages read
 }
 
 func newWalker(db *DB, yield func(Fault) bool) *walker {
@@ -230,6 +233,9 @@ func (w *walker) page(b *Bucket, id uint64, depth int, r Range) {
 	reason, err := w.db.load(&p, id, w.bufs[w.level])
 	if err != nil || reason != "" {
 		w.seen.set(id) // it is reached, and no page that was forgotten
+	}
+	if w.reached != nil {
+		w.reached(b, &p, r, err == nil && reason == "")
 	}
 	if err != nil {
 		w.reportErr(id, b, err, &r)

@@ -35,6 +35,13 @@ type Options struct {
 	// Workers is the number of layers that are indexed at once. 0 means
 	// GOMAXPROCS.
 	Workers int
+
+	// Keep opens what can be opened of chains that are broken, to tell what is
+	// wrong with them: a layer that cannot be opened, or is of another dialect,
+	// is kept with [Layer.Err], where Open would fail else. So is a full
+	// snapshot that is not there, if an incremental is. What a view of such a
+	// chain shows is no state that a server ever had.
+	Keep bool
 }
 
 // Chain is an open chain. It is safe for concurrent use, and must be closed.
@@ -55,7 +62,7 @@ type Chain struct {
 // is no such file, [ErrBroken], or what [tarindex.Build] says if no layer holds
 // anything.
 func Open(path string, opts Options) (*Chain, error) {
-	found, err := discover(path)
+	found, err := discover(path, opts.Keep)
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +77,16 @@ func Open(path string, opts Options) (*Chain, error) {
 		g.Go(func() error {
 			l, err := openLayer(p, i)
 			c.layers[i] = l
+			if err != nil && opts.Keep {
+				l.unreadable(err)
+				return nil
+			}
 			return err
 		})
 	}
 	err = g.Wait()
 	if err == nil {
-		err = c.check()
+		err = c.check(opts.Keep)
 	}
 	if err != nil {
 		c.Close()
@@ -109,7 +120,7 @@ func (c *Chain) viewOf(layer int) *View {
 }
 
 // check looks at the layers side by side.
-func (c *Chain) check() error {
+func (c *Chain) check(keep bool) error {
 	var bad error
 	usable := false
 	var first *Layer // that has a dialect
@@ -126,8 +137,13 @@ func (c *Chain) check() error {
 				first = l
 			}
 			if d != first.Manifest.Dialect {
-				return hint.Wrap(fmt.Errorf("%w: the manifest of %s has %v, that of %s has %v", ErrBroken, first.Path, first.Manifest.Dialect, l.Path, d),
-					"these are backups of two servers; open one by itself: snapfs info %s", l.Path)
+				err := fmt.Errorf("%w: the manifest of %s has %v, that of %s has %v", ErrBroken, first.Path, first.Manifest.Dialect, l.Path, d)
+				if !keep {
+					return hint.Wrap(err, "these are backups of two servers; open one by itself: snapfs info %s", l.Path)
+				}
+				l.Err = cmp.Or(l.Err, err)
+				c.warnings = append(c.warnings, Warning{Code: MixedDialect, Layer: l.Name, File: l.Path,
+					Text: fmt.Sprintf("its manifest has %v, that of layer %s has %v", d, first.Name, first.Manifest.Dialect)})
 			}
 		}
 		if before != nil && !l.Time.IsZero() && l.Time.Before(before.Time) {
@@ -138,7 +154,7 @@ func (c *Chain) check() error {
 			before = l
 		}
 	}
-	if !usable {
+	if !usable && !keep {
 		return bad
 	}
 	if first != nil {

@@ -161,7 +161,7 @@ func TestMerge(t *testing.T) {
 			name:   "a name that leaves the root",
 			layers: []sample.Layer{byTime(file("../default/1", "out", 1)), byTime(file("../default/1", "newer", 2))},
 			want:   []want{{"%2E%2E/default/1": "out"}, {"%2E%2E/default/1": "newer"}},
-			codes:  []string{"full:member", "0:member"},
+			codes:  []string{"full:escaped-name", "0:escaped-name"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,8 +19,9 @@ type found struct {
 	warnings []Warning
 }
 
-// discover looks for path, path.0, path.1, … and names what it leaves out.
-func discover(path string) (found, error) {
+// discover looks for path, path.0, path.1, … and names what it leaves out. With
+// keep, path itself may be missing.
+func discover(path string, keep bool) (found, error) {
 	var f found
 	dir, base := filepath.Split(path)
 	if dir == "" {
@@ -61,7 +62,7 @@ func discover(path string) (found, error) {
 		}
 	}
 	slices.Sort(numbers)
-	if !exists {
+	if !exists && (!keep || len(numbers) == 0) {
 		err := &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 		if len(numbers) > 0 {
 			return f, hint.Wrap(fmt.Errorf("%w: %w, though %s.%d is", ErrBroken, err, base, numbers[0]),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -75,9 +76,12 @@ func openLayer(path string, number int) (*Layer, error) {
 		l.Err = fmt.Errorf("%s: %w", path, err)
 	}
 	if l.index == nil {
-		if l.Size == 0 {
+		switch {
+		case l.Size == 0:
 			l.warn(EmptyLayer, "", "empty file: the backup failed and the old client did not notice")
-		} else {
+		case errors.Is(err, tarindex.ErrCompressed):
+			l.warn(Compressed, "", "%v", err)
+		default:
 			l.warn(BadLayer, "", "%v", err)
 		}
 		return l, nil
@@ -88,6 +92,20 @@ func openLayer(path string, number int) (*Layer, error) {
 	l.report(err)
 	return l, nil
 }
+
+// unreadable notes why the layer could not be opened.
+func (l *Layer) unreadable(err error) {
+	l.Err = err
+	code := Unreadable
+	if l.number == 0 && errors.Is(err, fs.ErrNotExist) {
+		code = NoFull
+	}
+	l.warn(code, "", "%v", err)
+}
+
+// Index returns where the members of the tar are, nil if nothing could be
+// indexed. It is valid until the chain is closed.
+func (l *Layer) Index() *tarindex.Index { return l.index }
 
 func (l *Layer) close() error {
 	if l.file == nil {
@@ -256,7 +274,7 @@ func (l *Layer) report(err error) {
 	case errors.Is(err, tarindex.ErrTruncated):
 		l.warn(Truncated, "", "%v", err)
 	case err != nil:
-		l.warn(BadLayer, "", "%v", err)
+		l.warn(BadHeader, "", "%v", err)
 	}
 	if len(missing) > 0 {
 		l.warn(Missing, missing[0], "%d of the %d files in the manifest are not in the tar: %s", len(missing), len(l.Manifest.Files), few(missing))
@@ -274,16 +292,14 @@ func (l *Layer) members() []Warning {
 		return nil
 	}
 	for w := range l.index.Warnings() {
-		code := MemberOddity
-		switch w.Kind {
-		case tarindex.NoEndMark:
-			code = NoEndMark
-		case tarindex.Cut:
-			code = CutMember
-		}
-		out = append(out, Warning{Code: code, Layer: l.Name, File: l.Path, Name: w.Name, Text: w.Text})
+		out = append(out, Warning{Code: memberCodes[w.Kind], Layer: l.Name, File: l.Path, Name: w.Name, Text: w.Text})
 	}
 	return out
+}
+
+var memberCodes = map[tarindex.Kind]Code{
+	tarindex.Escaped: EscapedName, tarindex.Shadowed: Duplicate, tarindex.NoTarget: NoTarget,
+	tarindex.Cut: CutMember, tarindex.NoEndMark: NoEndMark, tarindex.Appended: Appended,
 }
 
 // few lists the first names for a message.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,6 +127,22 @@ func (f File) Content() (io.ReaderAt, error) {
 		return nil, fmt.Errorf("%s: %w", f.Layer.Path, ErrMissing)
 	}
 	return f.Layer.content(f.member)
+}
+
+// TreePath returns the path under which the tree of the view has a file, which
+// differs from its Path below a directory that has the name of a file.
+func (v *View) TreePath(f File) string {
+	if fi, err := v.Stat(f.Path); err == nil && !fi.IsDir() {
+		return f.Path
+	}
+	elems := strings.Split(f.Path, "/")
+	for i := range len(elems) - 1 {
+		dir := strings.Join(elems[:i+1], "/")
+		if fi, err := v.Stat(dir); err != nil || !fi.IsDir() {
+			elems[i] += ".d"
+		}
+	}
+	return strings.Join(elems, "/")
 }
 
 // Len returns the number of files that Files yields.

@@ -11,6 +11,8 @@ const (
 	Incremental      Code = "incremental"       // the path given looks like an incremental of another chain
 	EmptyLayer       Code = "empty-layer"       // a file of zero bytes, which the old client called a success
 	BadLayer         Code = "bad-layer"         // no tar at all
+	Compressed       Code = "compressed"        // a compressed tar, which must be unpacked first
+	BadHeader        Code = "bad-header"        // something else where a header must be; what follows it is lost
 	Truncated        Code = "truncated"         // a tar that ends too early
 	NoEndMark        Code = "no-end-mark"       // complete members, but not the two zero blocks after them
 	NoManifest       Code = "no-manifest"       // a tar among layers with a manifest that has none
@@ -21,7 +23,15 @@ const (
 	SizeMismatch     Code = "size-mismatch"     // manifest and tar disagree about a size
 	TimeOrder        Code = "time-order"        // a layer whose backup time is before that of the one it follows
 	CutMember        Code = "cut-member"        // the tar ends within the data of this member
-	MemberOddity     Code = "member"            // what the tar index reports of a member: names, duplicates, links
+	EscapedName      Code = "escaped-name"      // a name that cannot be a path as it is, such as "../default/1"
+	Duplicate        Code = "duplicate-member"  // a later member of the same name hides this one
+	NoTarget         Code = "no-target"         // a hard link to a member that is not there
+	Appended         Code = "appended"          // something follows the end mark
+
+	// These are warnings only with [Options.Keep], and errors without.
+	NoFull       Code = "no-full"       // incrementals whose full snapshot is not there
+	Unreadable   Code = "unreadable"    // a file that cannot be opened
+	MixedDialect Code = "mixed-dialect" // a layer of another dialect than those before it
 )
 
 // Warning is something odd about a chain that does not keep it from being used.

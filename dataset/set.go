@@ -118,7 +118,7 @@ func (s *Set) shard(f chain.File) (*Shard, bool) {
 	if err != nil || dir == "" {
 		return nil, false
 	}
-	sh := &Shard{Path: treePath(s.src.View, f.Path), ID: id, Size: f.Size, Ghost: f.Ghost, Layer: f.Layer.Name}
+	sh := &Shard{Path: s.src.View.TreePath(f), ID: id, Size: f.Size, Ghost: f.Ghost, Layer: f.Layer.Name}
 	candidate := s.candidate && name == "shards/"+base
 	for _, m := range s.src.Metas {
 		// Servers of the final releases joined the names to a path, and cleaned
@@ -136,22 +136,6 @@ func (s *Set) shard(f chain.File) (*Shard, bool) {
 	sh.open = sync.OnceValues(func() (*influx.Shard, error) { return s.openShard(sh) })
 	sh.keys = sync.OnceValues(sh.countKeys)
 	return sh, true
-}
-
-// treePath returns the path under which the tree of a view has a file: a
-// directory that has the name of a file is called otherwise, see [chain.View].
-func treePath(v *chain.View, name string) string {
-	if fi, err := v.Stat(name); err == nil && fi.Mode().IsRegular() {
-		return name
-	}
-	elems := strings.Split(name, "/")
-	for i := range len(elems) - 1 {
-		dir := strings.Join(elems[:i+1], "/")
-		if fi, err := v.Stat(dir); err != nil || !fi.IsDir() {
-			elems[i] += ".d"
-		}
-	}
-	return strings.Join(elems, "/")
 }
 
 // SplitPath returns the database and policy in the name of a shard of the final

@@ -39,7 +39,7 @@ func (p *Plan) Verify(ctx context.Context, name string, progress func(int64)) (e
 	}
 	for _, w := range c.Warnings() {
 		// What the names are like was so before.
-		if w.Code != chain.MemberOddity {
+		if w.Code != chain.EscapedName {
 			return differ("%s", w.Text)
 		}
 	}

@@ -22,6 +22,16 @@ func (t *Tree) newData() *dataset.Set {
 	return dataset.New(dataset.Source{View: t.view, Metas: t.metas(t.view.Point()), Bolt: t.bolts.open, Copies: t.copies})
 }
 
+// LayerData returns the data of what one layer of the chain holds by itself. The
+// newest metadata of the chain tell where its shards belong.
+func (t *Tree) LayerData(l *chain.Layer) *dataset.Set {
+	v := t.chain.LayerView(l)
+	layers := t.chain.Layers()
+	newest := chain.Point{Layer: layers[len(layers)-1]}
+	return dataset.New(dataset.Source{View: v, Metas: t.metas(newest), Copies: t.copies,
+		Bolt: func(name string) (*boltview.DB, error) { return openBolt(v, name, &t.maps, t.bolts.opts) }})
+}
+
 // metas returns the metadata of the layers up to a point that know anything,
 // the newest first.
 func (t *Tree) metas(p chain.Point) []*influx.Meta {

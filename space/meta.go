@@ -59,6 +59,10 @@ func (t *Tree) MetaAt(p chain.Point) (Meta, error) {
 	return Meta{}, &fs.PathError{Op: "open", Path: metaName, Err: fs.ErrNotExist}
 }
 
+// LayerMeta returns the metadata that one layer of the chain holds. The error
+// matches [fs.ErrNotExist] if it has none.
+func (t *Tree) LayerMeta(l *chain.Layer) (*influx.Meta, error) { return openMeta(t.chain.LayerView(l)) }
+
 func openMeta(v *chain.View) (*influx.Meta, error) {
 	f, err := v.Open(metaName)
 	if err != nil {

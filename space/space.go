@@ -47,6 +47,9 @@ type Options struct {
 	// it there is no such file.
 	Status func() ([]byte, error)
 
+	// Keep opens what can be opened of a broken chain, see [chain.Options].
+	Keep bool
+
 	// Bolt says how Bolt files are read.
 	Bolt boltview.Options
 }
@@ -80,7 +83,7 @@ func Open(name string, opts Options) (*Tree, error) {
 	t := &Tree{path: name, show: opts.ShowControl}
 	t.totals = sync.OnceValues(t.count)
 	t.data = sync.OnceValue(t.newData)
-	c, err := chain.Open(name, chain.Options{})
+	c, err := chain.Open(name, chain.Options{Keep: opts.Keep})
 	if errors.Is(err, tarindex.ErrFormat) {
 		if berr := t.openBolt(name, opts); berr == nil {
 			return t, nil

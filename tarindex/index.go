@@ -280,3 +280,7 @@ func (ix *Index) mode(i int) fs.FileMode {
 	}
 	return mode
 }
+
+// End returns the offset of what follows the last member: where the end mark
+// is, or where the archive is cut off.
+func (ix *Index) End() int64 { return ix.end.off }

@@ -44,6 +44,7 @@ type cli struct {
 	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV or JSON, or send them to a server."`
 	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
 	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
+	Doctor  doctorCmd  `cmd:"" help:"Find snapshots, tell what is wrong with them, and what can be had."`
 
 	Databases    databasesCmd    `cmd:"" help:"List databases and retention policies."`
 	Measurements measurementsCmd `cmd:"" help:"List measurements."`

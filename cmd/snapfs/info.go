@@ -148,14 +148,7 @@ const maxRows = 12
 
 func (a *App) printInfo(i chainInfo, count bool) error {
 	w := a.Stdout
-	what := "tar archive"
-	switch i.Dialect {
-	case chain.ByTime:
-		what = "InfluxDB snapshot of a final release (0.9.0 to 0.9.6)"
-	case chain.ByIndex:
-		what = "InfluxDB snapshot of a release candidate (0.9.0-rc16 to rc31)"
-	}
-	fmt.Fprintf(w, "%s: %s, %s\n", i.Path, what, plural(int64(len(i.Points)), "layer"))
+	fmt.Fprintf(w, "%s: %s, %s\n", i.Path, dialectName(i.Dialect), plural(int64(len(i.Points)), "layer"))
 	fmt.Fprintf(w, "at %s (%s): %s, %s bytes", i.At, when(i.Time), plural(int64(i.Files), "file"), a.size(i.Bytes))
 	if i.Dialect != chain.Unknown {
 		fmt.Fprintf(w, ", %s", plural(int64(i.Shards), "shard"))

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/snapfs/snapfs/chain"
@@ -143,17 +142,11 @@ func (i *chainInfo) policy(set *dataset.Set, db string, p dataset.PolicyInfo, co
 
 // count reads all shards.
 func (i *chainInfo) count(a *App, c *chain.Chain) error {
-	width, tty := a.terminal(a.Stderr)
 	total := int64(0)
 	for _, s := range i.all {
 		total += s.Size
 	}
-	w := io.Discard
-	if tty {
-		w = a.Stderr
-	}
-	bar := progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("counting"), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetWidth(min(width/4, 40)), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	bar := a.byteBar(total, "counting")
 	g, ctx := errgroup.WithContext(a.ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for n := range i.all {

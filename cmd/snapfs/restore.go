@@ -303,10 +303,7 @@ func (p *progress) update(r restore.Progress) {
 		if p.bar == nil || p.phase != r.Phase {
 			p.finish()
 			p.phase = r.Phase
-			p.bar = progressbar.NewOptions64(r.TotalBytes, progressbar.OptionSetWriter(p.app.Stderr),
-				progressbar.OptionSetDescription(text), progressbar.OptionShowBytes(true),
-				progressbar.OptionSetWidth(min(p.width/4, 40)), progressbar.OptionThrottle(100*time.Millisecond),
-				progressbar.OptionClearOnFinish(), progressbar.OptionShowCount())
+			p.bar = p.app.byteBar(r.TotalBytes, text, progressbar.OptionShowCount())
 		}
 		_ = p.bar.Set64(r.Bytes) // a bar that cannot be drawn is no reason to stop
 	}

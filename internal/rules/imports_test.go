@@ -28,6 +28,7 @@ func TestArrows(t *testing.T) {
 		"internal/sample":     {"chain", "snaptar"},
 		"dataset":             {"chain", "boltview", "influx", "internal/hint"},
 		"space":               {"chain", "tarindex", "boltview", "influx", "dataset", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"doctor":              {"space", "chain", "tarindex", "boltview", "influx", "dataset"},
 		"plot":                {},
 		"erofs":               {"internal/attr"},
 		"fs":                  {"internal/attr", "internal/hint"},
@@ -35,7 +36,7 @@ func TestArrows(t *testing.T) {
 		"repair":              {"boltview", "internal/names", "internal/attr"},
 		"export":              {"dataset", "influx", "internal/decimal", "internal/hint"},
 		"flatten":             {"chain", "snaptar", "boltview", "influx", "repair", "internal/attr", "internal/hint"},
-		"cmd/snapfs":          {"erofs", "flatten", "export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"doctor", "erofs", "flatten", "export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {

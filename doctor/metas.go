@@ -1,0 +1,198 @@
+package doctor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/influx"
+)
+
+const metaName = "meta"
+
+// metas compares the metadata of the layers: a server keeps the number of its
+// cluster, and the index of its raft log only grows.
+func (e *exam) metas() {
+	if e.report.Dialect == chain.Unknown {
+		return
+	}
+	var known, before *influx.Meta
+	var in, last *chain.Layer
+	any := false
+	for _, l := range e.layers {
+		m, err := e.meta(l)
+		switch _, lost := e.damaged[copyOf{l.Name, metaName}]; {
+		case errors.Is(err, fs.ErrNotExist), err != nil && lost:
+			continue
+		case err != nil:
+			e.add(BadMeta, l, metaName, "snapfs info "+quote(e.report.Path)+" tells by which metadata the shards are read", "the metadata cannot be decoded: %v", err)
+			e.lose(l, metaName, BadMeta, "cannot be decoded")
+			continue
+		case m.Empty():
+			e.add(EmptyMeta, l, metaName, "", "the metadata know nothing, as in a backup right after the start of a server; older ones are used")
+			continue
+		}
+		any = true
+		if known == nil && m.ClusterID != 0 {
+			known, in = m, l
+			e.report.Server = fmt.Sprint(m.ClusterID)
+		}
+		hint := "it is of another server, or of another chain of this one; look at it by itself: snapfs info " + quote(l.Path)
+		switch {
+		case known != nil && m.ClusterID != known.ClusterID:
+			e.add(ForeignLayer, l, metaName, hint, "the layer is of the cluster %d, layer %s of the cluster %d", m.ClusterID, in.Name, known.ClusterID)
+			e.refused[l.Name] = "layer " + l.Name + " is of another server"
+			continue
+		case before != nil && m.Index < before.Index:
+			e.add(ForeignLayer, l, metaName, hint, "the metadata have the index %d, those of layer %s already had %d: the layer is older, or of another server", m.Index, last.Name, before.Index)
+			e.refused[l.Name] = "layer " + l.Name + " is older than layer " + last.Name + ", or of another server"
+			continue
+		}
+		before, last = m, l
+	}
+	if !any {
+		e.add(NoMeta, nil, metaName, "snapfs ls -lR "+quote(e.report.Path)+"; where shards belong is taken from their paths",
+			"no layer holds metadata that can be read: databases, policies and users are lost")
+	}
+}
+
+// entries looks for files of incrementals that are no newer than what the layers
+// before hold. A server that was asked for what has changed does not send them.
+func (e *exam) entries() error {
+	if e.report.Dialect == chain.Unknown {
+		return nil
+	}
+	c := e.tree.Chain()
+	for i, l := range e.layers {
+		if errors.Is(l.Err, chain.ErrBroken) {
+			return nil // from here on ages cannot be compared
+		}
+		if i == 0 || !l.HasManifest {
+			continue
+		}
+		v, err := c.At(e.layers[i-1].Name)
+		if err != nil {
+			return err
+		}
+		stamps := map[string]chain.ManifestFile{}
+		holder := map[string]chain.File{}
+		for _, f := range v.Manifest().Files {
+			stamps[f.Name] = f
+		}
+		for f := range v.Files() {
+			holder[f.Name] = f
+		}
+		var stale []string
+		for _, f := range l.Manifest.Files {
+			if err := e.ctx.Err(); err != nil {
+				return err
+			}
+			old, ok := stamps[f.Name]
+			if !ok || f.Stamp.Newer(old.Stamp) {
+				continue
+			}
+			if old.Stamp.Newer(f.Stamp) {
+				stale = append(stale, f.Name)
+				continue
+			}
+			same, err := e.same(l, f.Name, holder[f.Name])
+			if err != nil {
+				return err
+			}
+			t := e.add(Tie, l, f.Name, fmt.Sprintf("the later copy can be had: snapfs cat %s %s >FILE", quote(e.report.Path), quote(path.Join(".snapfs/layers", l.Name, f.Name))),
+				"%q is as old as the copy of layer %s, which counts", f.Name, holder[f.Name].Layer.Name)
+			if same {
+				t.Level, t.Hint = Note, ""
+				t.Text += "; both are the same"
+			}
+		}
+		if len(stale) == 0 {
+			continue
+		}
+		hint := "it was made for another chain, or renamed; look at it by itself: snapfs info " + quote(l.Path)
+		e.add(StaleEntry, l, stale[0], hint, "%d of its %d files are older than those of the layers before it, so that it does not belong here: %s", len(stale), len(l.Manifest.Files), few(stale))
+	}
+	return nil
+}
+
+// same reports whether the copy of a file in a layer has the bytes of another.
+func (e *exam) same(l *chain.Layer, name string, f chain.File) (bool, error) {
+	c := e.tree.Chain()
+	for g := range c.LayerView(l).Files() {
+		if g.Name != name || g.Size != f.Size {
+			continue
+		}
+		a, err := c.LayerView(l).Open(c.LayerView(l).TreePath(g))
+		if err != nil {
+			return false, nil
+		}
+		defer a.Close()
+		b, err := c.LayerView(f.Layer).Open(c.LayerView(f.Layer).TreePath(f))
+		if err != nil {
+			return false, nil
+		}
+		defer b.Close()
+		var x, y [64 << 10]byte
+		for {
+			if err := e.ctx.Err(); err != nil {
+				return false, err
+			}
+			n, aerr := io.ReadFull(a, x[:])
+			m, berr := io.ReadFull(b, y[:])
+			if !bytes.Equal(x[:n], y[:m]) {
+				return false, nil
+			}
+			if aerr != nil || berr != nil {
+				return errors.Is(aerr, io.EOF) || errors.Is(aerr, io.ErrUnexpectedEOF), nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// dropped tells of ghosts, and of shards that are known and not there.
+func (e *exam) dropped() {
+	if e.report.Dialect == chain.Unknown {
+		return
+	}
+	var ghosts []string
+	for f := range e.tree.View().Files() {
+		if f.Ghost != "" {
+			ghosts = append(ghosts, f.Path)
+		}
+	}
+	snap := quote(e.report.Path)
+	if len(ghosts) > 0 {
+		e.add(Ghost, nil, ghosts[0], "to bring them back: snapfs restore --ghosts only "+snap+" --target DIR", "shards that the server had dropped are still there: %d, %s", len(ghosts), few(ghosts))
+	}
+	nodes := 0
+	newest := e.tree.View().Point()
+	m, err := e.tree.MetaAt(newest)
+	if err == nil {
+		nodes = len(m.Nodes)
+	}
+	var lost, early []string
+	for _, s := range e.tree.Data().Lost() {
+		name := strings.TrimPrefix(fmt.Sprintf("%s/%s/%d", s.Database, s.Policy, s.ID), "/")
+		// Servers made the next group before its time began, and a cluster keeps
+		// some shards on other nodes.
+		if t := m.Layer.Time; nodes > 1 || !t.IsZero() && s.Start.After(t) {
+			early = append(early, name)
+			continue
+		}
+		lost = append(lost, name)
+		e.holes = append(e.holes, hole{newest.Name, Loss{Path: name, Layer: m.Layer.Name, Code: LostShard, Text: "known to the metadata, and in no layer"}})
+	}
+	if len(early) > 0 {
+		e.add(Precreated, nil, early[0], "", "shards of the metadata that are in no layer, made in advance or kept by another node: %d, %s", len(early), few(early))
+	}
+	if len(lost) > 0 {
+		e.add(LostShard, nil, lost[0], "a layer may be missing: snapfs points "+snap+"; or the shard was never written to",
+			"shards that the metadata know are in no layer: %d, %s", len(lost), few(lost))
+	}
+}
