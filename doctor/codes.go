@@ -78,9 +78,6 @@ var levels = map[Code]Level{
 	Undecodable:    Error,
 	Undefined:      Note,
 	OpenTail:       Note,
-	BitRot:         Error,
-	SealMissing:    Error,
-	SealIncomplete: Error,
 }
 
 func code(c chain.Code) Code { return Code(c) }

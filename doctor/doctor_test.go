@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -391,4 +392,28 @@ func otherBolt(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestCodesDocumented holds the list of codes in docs/json.md.
+func TestCodesDocumented(t *testing.T) {
+	docs, err := os.ReadFile("../docs/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, file := range []string{"codes.go", "../chain/warning.go"} {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\s+\w+\s+Code\s+= "([a-z0-9-]+)"`).FindAllSubmatch(src, -1) {
+			n++
+			if !regexp.MustCompile(`(?m)[ |]` + string(m[1]) + `( ·| \|)`).Match(docs) {
+				t.Errorf("docs/json.md does not have the code %s", m[1])
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("only %d codes were found", n)
+	}
 }
