@@ -230,8 +230,8 @@ func (l *Layer) join() {
 		if path == "." {
 			path = names.Element(path) // no file can be the root
 		}
-		if path < last {
-			at = 0
+		if path <= last {
+			at = 0 // not sorted, or listed twice
 		}
 		last = path
 		at = gallop(l.records, at, path)
