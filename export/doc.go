@@ -1,6 +1,6 @@
 // Package export writes the points of a [dataset.Set] for other programs: as
-// line protocol, CSV or JSON Lines into a stream or files, or over HTTP into a
-// database that runs.
+// line protocol, CSV, JSON Lines or Parquet into a stream or files, or over HTTP
+// into a database that runs.
 //
 // # Order
 //
@@ -34,6 +34,19 @@
 // A number with a point or an exponent is a float, one without is an integer,
 // which may need all of 64 bits. Bytes that are not UTF-8 become the escapes
 // \udc80 to \udcff, as Python's "surrogateescape" has them.
+//
+// [Parquet] has a file for each measurement of a policy: [ToFiles] makes
+// DATABASE/POLICY/MEASUREMENT.parquet below [Files.Name], with names
+// percent-encoded as in the mount, or the one file of that name if it ends in
+// .parquet. The columns are time (a timestamp in UTC), tags (strings) and fields
+// (double, int64, boolean, string), those of fields and tags null where a point
+// has none. A field whose type is not the same in all shards has a column for
+// each type: value_float, value_integer. Where columns would have one name, the
+// later is told apart by "_tag" or "_field", then by a number; under
+// "snapfs.columns" the file's metadata has a JSON array that tells for each
+// column what it is. Bytes that are not UTF-8 become U+FFFD, and are counted in
+// [Report.Unwritable]. Row groups have up to 64 MiB before compression, which is
+// Snappy unless another is asked for.
 //
 // Times are integers since 1970 in the unit of [Options.Precision], cut towards
 // the past.

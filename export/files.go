@@ -45,11 +45,17 @@ func ToFiles(ctx context.Context, files Files, set *dataset.Set, o Options) (Rep
 	if err := o.check(); err != nil {
 		return Report{}, err
 	}
+	if files.Name == "" {
+		return Report{}, fmt.Errorf("files without a name: %w", ErrOption)
+	}
+	if o.Format == Parquet {
+		return toParquet(ctx, files, set, &o)
+	}
 	z, err := files.Compression.writer()
 	if err != nil {
 		return Report{}, err
 	}
-	if files.SplitSize < 0 || files.Name == "" {
+	if files.SplitSize < 0 {
 		return Report{}, fmt.Errorf("files %+v: %w", files, ErrOption)
 	}
 	pre, err := newPreamble(set, &o)
@@ -157,26 +163,35 @@ func (s *fileSink) run(ctx context.Context, set *dataset.Set) (err error) {
 // create begins a part.
 func (s *fileSink) create(part int) error {
 	name := s.name(part)
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	if !s.files.Overwrite {
-		if _, err := os.Lstat(name); err == nil {
-			return hint.Wrap(&fs.PathError{Op: "write", Path: name, Err: fs.ErrExist}, "--force replaces it")
-		}
-		// With a checkpoint, what is there is from a run that was stopped before
-		// it had its first.
-		if s.o.Checkpoint == "" {
-			flags |= os.O_EXCL
-		}
+	if _, err := os.Lstat(name); err == nil && !s.files.Overwrite {
+		return inTheWay(name)
 	}
-	f, err := os.OpenFile(name+partSuffix, flags, 0o666)
+	// With a checkpoint, what is there is from a run that was stopped before it
+	// had its first.
+	f, err := createPart(name, s.files.Overwrite || s.o.Checkpoint != "")
 	if err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			err = hint.Wrap(err, "another export writes it, or was stopped; --force replaces it")
-		}
 		return err
 	}
 	s.open(f, part, 0, 0)
 	return s.raw(s.pre.head)
+}
+
+// inTheWay is the error for a file that would be replaced.
+func inTheWay(name string) error {
+	return hint.Wrap(&fs.PathError{Op: "write", Path: name, Err: fs.ErrExist}, "--force replaces it")
+}
+
+// createPart creates what becomes the file of a name when it is complete.
+func createPart(name string, replace bool) (*os.File, error) {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	if !replace {
+		flags |= os.O_EXCL
+	}
+	f, err := os.OpenFile(name+partSuffix, flags, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		err = hint.Wrap(err, "another export writes it, or was stopped; --force replaces it")
+	}
+	return f, err
 }
 
 // reopen goes on after a checkpoint.

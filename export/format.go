@@ -120,7 +120,7 @@ func (e *encoder) finite(p influx.Point, t *Report) (influx.Point, error) {
 	}
 	t.NonFinite += int64(bad)
 	if e.o.NonFinite == NonFiniteFail {
-		return p, fmt.Errorf("series %q of %s.%s at %s: %w", e.series.Key, e.series.Database, e.series.Policy, time.Unix(0, p.Time).UTC().Format(time.RFC3339Nano), ErrNonFinite)
+		return p, nonFiniteError(e.series, p.Time)
 	}
 	// The fields are lent: another slice for other values.
 	e.fields = e.fields[:0]
@@ -135,6 +135,11 @@ func (e *encoder) finite(p influx.Point, t *Report) (influx.Point, error) {
 	}
 	p.Fields = e.fields
 	return p, nil
+}
+
+// nonFiniteError is the end of an export that is to fail.
+func nonFiniteError(s *dataset.Series, at int64) error {
+	return fmt.Errorf("series %q of %s.%s at %s: %w", s.Key, s.Database, s.Policy, time.Unix(0, at).UTC().Format(time.RFC3339Nano), ErrNonFinite)
 }
 
 // floor returns a time in units, cut towards the past.

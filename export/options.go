@@ -36,17 +36,20 @@ const (
 	LineProtocol Format = "lp"
 	CSV          Format = "csv"
 	JSONLines    Format = "jsonl"
+	Parquet      Format = "parquet"
 )
 
 // NonFinite says what becomes of values that are not a number or infinite.
 // Servers of 0.9 took some of them; no later one does.
 type NonFinite string
 
-// What can become of them. The zero value stands for NonFiniteSkip.
+// What can become of them. The zero value stands for NonFiniteSkip, but for
+// Parquet, which has such values, for NonFiniteKeep.
 const (
 	NonFiniteSkip   NonFinite = "skip"   // left out and counted
 	NonFiniteString NonFinite = "string" // the strings NaN, +Inf and -Inf
 	NonFiniteFail   NonFinite = "fail"   // an end of the export
+	NonFiniteKeep   NonFinite = "keep"   // written as they are; Parquet only
 )
 
 // Options adjusts an export. The zero value writes all as line protocol.
@@ -94,6 +97,9 @@ type Progress struct {
 
 func (o *Options) check() error {
 	o.Format = cmp.Or(o.Format, LineProtocol)
+	if o.NonFinite == "" && o.Format == Parquet {
+		o.NonFinite = NonFiniteKeep
+	}
 	o.NonFinite = cmp.Or(o.NonFinite, NonFiniteSkip)
 	o.Precision = cmp.Or(o.Precision, influx.Nanosecond)
 	o.taskWeight = cmp.Or(o.taskWeight, taskWeight)
@@ -101,12 +107,16 @@ func (o *Options) check() error {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	switch o.Format {
-	case LineProtocol, CSV, JSONLines:
+	case LineProtocol, CSV, JSONLines, Parquet:
 	default:
 		return fmt.Errorf("format %q: %w", o.Format, ErrOption)
 	}
 	switch o.NonFinite {
-	case NonFiniteSkip, NonFiniteString, NonFiniteFail:
+	case NonFiniteSkip, NonFiniteFail:
+	case NonFiniteString, NonFiniteKeep:
+		if (o.NonFinite == NonFiniteKeep) != (o.Format == Parquet) {
+			return fmt.Errorf("non-finite values: %q cannot be had in %s: %w", o.NonFinite, o.Format, ErrOption)
+		}
 	default:
 		return fmt.Errorf("non-finite values: %q: %w", o.NonFinite, ErrOption)
 	}

@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"iter"
 	"runtime"
 	"slices"
 	"sync"
@@ -188,12 +187,6 @@ func plan(set *dataset.Set, o *Options, after *position, yield func(*task) bool)
 				}
 			}
 		}
-		weigh := func(shards iter.Seq[*dataset.Shard]) (sum int64) {
-			for sh := range shards {
-				sum += sh.Size / max(count[sh], 1)
-			}
-			return sum
-		}
 		t := &task{policy: &policy}
 		fresh := cmp > 0
 		for s, err := range policy.Series(o.Filter) {
@@ -205,7 +198,7 @@ func plan(set *dataset.Set, o *Options, after *position, yield func(*task) bool)
 				continue
 			}
 			if !fresh && s.Key <= after.Key {
-				done += weigh(s.InShards())
+				done += weigh(s.InShards(), count)
 				continue
 			}
 			fresh = true
@@ -213,7 +206,7 @@ func plan(set *dataset.Set, o *Options, after *position, yield func(*task) bool)
 			for j, one := range parts {
 				t.parts = append(t.parts, part{&s, one, j == len(parts)-1})
 				t.done, done = t.done+done, 0
-				t.weight += weigh(slices.Values(one.Shards))
+				t.weight += weigh(slices.Values(one.Shards), count)
 				if t.weight >= o.taskWeight || len(t.parts) >= taskParts {
 					if !yield(t) {
 						return

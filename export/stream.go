@@ -121,6 +121,9 @@ func Write(ctx context.Context, w io.Writer, set *dataset.Set, o Options, c Comp
 	if o.Checkpoint != "" {
 		return report, fmt.Errorf("a stream cannot go on where another ended: %w", ErrOption)
 	}
+	if o.Format == Parquet {
+		return writeParquet(ctx, w, set, &o, c)
+	}
 	z, err := c.writer()
 	if err != nil {
 		return report, err

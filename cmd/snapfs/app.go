@@ -41,7 +41,7 @@ type cli struct {
 	Restore restoreCmd `cmd:"" help:"Copy the files of a snapshot into a directory."`
 	Flatten flattenCmd `cmd:"" help:"Make one full snapshot of a chain."`
 	Prune   pruneCmd   `cmd:"" help:"Say which bytes of a chain nothing needs."`
-	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV or JSON, or send them to a server."`
+	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV, JSON or Parquet, or send them to a server."`
 	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
 	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
 	Doctor  doctorCmd  `cmd:"" help:"Find snapshots, tell what is wrong with them, and what can be had."`

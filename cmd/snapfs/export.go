@@ -27,13 +27,13 @@ type exportCmd struct {
 	atFlag
 	Ghosts chain.Ghosts `default:"hide" placeholder:"WHAT" help:"Shards that the server had dropped by then but that are still in the chain: hide, so that the export is what the server would have answered; show; or only them."`
 
-	Out       string `short:"o" default:"-" placeholder:"FILE" help:"File to write; - is standard output." predictor:"file" group:"Output"`
-	Format    string `default:"lp" enum:"lp,csv,jsonl" placeholder:"FORMAT" help:"lp (line protocol), csv, jsonl." group:"Output"`
+	Out       string `short:"o" default:"-" placeholder:"FILE" help:"File to write; - is standard output. For parquet a directory, unless the name ends in .parquet." predictor:"file" group:"Output"`
+	Format    string `default:"lp" enum:"lp,csv,jsonl,parquet" placeholder:"FORMAT" help:"lp (line protocol), csv, jsonl, parquet." group:"Output"`
 	Precision string `default:"ns" enum:"ns,u,ms,s" placeholder:"UNIT" help:"Unit of times: ns, u, ms, s." group:"Output"`
 	Compress  string `default:"" enum:",gzip,zstd" placeholder:"HOW" help:"gzip or zstd." group:"Output"`
 	SplitSize string `placeholder:"SIZE" help:"Split into files of at most this size before compression, such as 1GiB; NAME.lp becomes NAME.0001.lp, …, and each is complete in itself." group:"Output"`
 	Force     bool   `short:"f" help:"Replace files that are there." group:"Output"`
-	Nonfinite string `default:"skip" enum:"skip,string,fail" placeholder:"WHAT" help:"What to do with NaN and infinity, which no server takes: skip, string, fail." group:"Output"`
+	Nonfinite string `default:"" enum:",skip,string,fail" placeholder:"WHAT" help:"What to do with NaN and infinity, which no server takes: skip, string, fail. Without it they are left out, but Parquet has them." group:"Output"`
 	LpOnly    bool   `help:"No header that makes databases, and no context lines: only points, as /write takes them." group:"Output"`
 
 	DbMap         map[string]string `mapsep:"none" placeholder:"OLD=NEW" help:"Another name for a database. Repeatable." group:"Names"`
@@ -54,12 +54,16 @@ type exportCmd struct {
 
 func (exportCmd) Help() string {
 	return `Series come sorted, the points of each in the order of time and each once, whatever shards and backups they
-are in. Nothing is extracted; no server is needed. There is no Parquet.
+are in. Nothing is extracted; no server is needed.
 
 lp is line protocol under a header that "influx -import" takes, which makes databases and policies; policies
 without their durations, since a server drops points that are older. Strings with line breaks need /write or --to.
 csv has the columns database, policy, measurement, tags, time, field, type, value, and a row for each field.
 jsonl has an object for each point; numbers with a point or exponent are floats, others integers of 64 bits.
+parquet makes --out a directory with a file for each measurement, DATABASE/POLICY/MEASUREMENT.parquet; if --out ends
+in .parquet, and on standard output, a single measurement must be selected. Columns are time, tags and typed fields;
+a field of several types has a column for each, such as value_float. Columns that would have one name get the kind
+appended, as in host_field; the file's metadata (snapfs.columns) tells what each column is.
 
 With --to, batches are compressed and sent again while the server is busy or away. Points that it does not take
 are looked for one by one and told; the others are sent. In InfluxDB 2 and 3 they go to the bucket DATABASE/POLICY,
@@ -72,6 +76,7 @@ Examples:
   snapfs export /tmp/snap | gzip > all.lp.gz
   snapfs export /tmp/snap --out all.lp --split-size 1GiB && influx -import -path all.0001.lp
   snapfs export /tmp/snap --db telemetry --measurement cpu --start 2015-11-01 --format csv -o cpu.csv
+  snapfs export /tmp/snap --format parquet --out tables && duckdb -c "from 'tables/*/*/cpu.parquet'"
   snapfs export /tmp/snap --lp-only --db telemetry --rp default | curl --data-binary @- 'localhost:8086/write?db=telemetry'
   snapfs export /tmp/snap --to http://user:password@localhost:8086 --create --resume state.json
   snapfs export /tmp/snap --to http://localhost:8086 --org home --token $TOKEN --db-map telemetry=old --rp-map default=`
@@ -222,7 +227,7 @@ func (c *exportCmd) tell(a *App, r export.Report, hidden int, err error) {
 	say(r.Unwritable, "value", "left out: there is no way to write them in this format")
 	say(r.Rejected, "point", "not taken by the server")
 	switch c.Nonfinite {
-	case "skip":
+	case "", "skip":
 		say(r.NonFinite, "value", "left out that are not a finite number; --nonfinite string keeps them")
 	case "string":
 		say(r.NonFinite, "value", "written as strings that are not a finite number")

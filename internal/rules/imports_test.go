@@ -34,7 +34,7 @@ func TestArrows(t *testing.T) {
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/copyrange", "internal/hint"},
 		"repair":              {"boltview", "internal/names", "internal/attr"},
-		"export":              {"dataset", "influx", "internal/decimal", "internal/hint"},
+		"export":              {"dataset", "influx", "internal/decimal", "internal/names", "internal/hint"},
 		"flatten":             {"chain", "snaptar", "boltview", "influx", "repair", "internal/attr", "internal/hint"},
 		"cmd/snapfs":          {"doctor", "erofs", "flatten", "export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
@@ -74,7 +74,8 @@ func TestLibraries(t *testing.T) {
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
 		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "repair"}, inTests: []string{everywhere}},
 		"google.golang.org/protobuf":          {in: []string{"internal/sample", "influx"}, inTests: []string{everywhere}},
-		"github.com/klauspost/compress":       {in: []string{"influx", "export"}},      // snappy; gzip, zstd
+		"github.com/klauspost/compress":       {in: []string{"influx", "export"}}, // snappy; gzip, zstd
+		"github.com/parquet-go/parquet-go":    {in: []string{"export"}},
 		"github.com/influxdata/line-protocol": {inTests: []string{"influx", "export"}}, // the oracle
 		"golang.org/x/sync":                   {in: []string{everywhere}},
 		"golang.org/x/sys":                    {in: []string{everywhere}},
