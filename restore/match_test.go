@@ -4,8 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSelect(t *testing.T) {
@@ -128,4 +130,18 @@ func FuzzGlob(f *testing.F) {
 			t.Errorf("%q matches %q wrongly", quoted, p)
 		}
 	})
+}
+
+func TestNewerThan(t *testing.T) {
+	tree := lines("old/a 1\nold/deep/b 2\nnew/c 3\nnew/d 4\nnew/link -> c\nempty/")
+	for _, name := range []string{"new/c", "new/link"} {
+		tree[name].ModTime = when.Add(time.Nanosecond)
+	}
+	dst := filepath.Join(t.TempDir(), "dst")
+	if _, err := Copy(t.Context(), dst, tree, Options{NewerThan: when}); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(names(t, dst), " "); got != ". new new/c new/link" {
+		t.Errorf("restored: %s", got)
+	}
 }

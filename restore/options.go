@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+	"time"
 )
 
 // Options says what to copy and how. The zero value copies everything and
@@ -12,6 +13,10 @@ type Options struct {
 	// Include and Exclude select paths by glob; see the package documentation.
 	// Without Include everything is selected. Exclude wins.
 	Include, Exclude []string
+
+	// NewerThan, unless zero, leaves out files and links that were not modified
+	// after it, and directories that hold nothing else.
+	NewerThan time.Time
 
 	// Filter, if set, is asked for each listed path that the globs leave in.
 	// False leaves out the path and all below it.

@@ -259,9 +259,9 @@ func (p *Plan) tally() {
 	if r.Conflicts > 0 {
 		p.err = fmt.Errorf("restore %s: %w: %s", p.name, ErrConflict, list(conflicts, r.Conflicts))
 		if policy {
-			p.err = hint.Wrap(p.err, "choose an empty target, or --overwrite if-changed, if-newer or always")
+			p.err = hint.Wrap(p.err, "choose an empty target, --replace the whole directory, or --overwrite if-changed, if-newer or always")
 		} else {
-			p.err = hint.Wrap(p.err, "choose an empty target, or move what is in the way")
+			p.err = hint.Wrap(p.err, "choose an empty target, --replace the whole directory, or move what is in the way")
 		}
 		return
 	}

@@ -111,7 +111,7 @@ func (w *walker) visit(f found) error {
 		f.sub = at
 		w.entries = append(w.entries, f.entry)
 	}
-	if here.selected {
+	if here.needed {
 		w.need(here.parent)
 	}
 	list, listErr := w.list(here.path)
@@ -171,7 +171,7 @@ func (w *walker) child(here *dir, there *os.Root, e entry, d fs.DirEntry) error 
 	if w.opts.Filter != nil && !w.opts.Filter(p, d) {
 		return nil
 	}
-	f := found{entry: e, dir: dir{path: p, parent: e.parent, depth: here.depth + 1, selected: selected, needed: selected}}
+	f := found{entry: e, dir: dir{path: p, parent: e.parent, depth: here.depth + 1, selected: selected, needed: selected && w.opts.NewerThan.IsZero()}}
 	info, err := d.Info()
 	switch {
 	case err != nil:
@@ -186,6 +186,9 @@ func (w *walker) child(here *dir, there *os.Root, e entry, d fs.DirEntry) error 
 		f.mode |= d.Type()
 		w.fail(f, err)
 		w.need(e.parent)
+		return nil
+	}
+	if !info.IsDir() && !w.opts.NewerThan.IsZero() && !info.ModTime().After(w.opts.NewerThan) {
 		return nil
 	}
 	f.entry.mode, f.entry.mtime, f.dir.mtime = info.Mode(), info.ModTime(), info.ModTime()

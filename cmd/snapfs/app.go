@@ -125,6 +125,9 @@ func (a *App) report(err error) int {
 	code := exitCode(err)
 	if code == exitInterrupted {
 		fmt.Fprintln(a.Stderr, "snapfs: interrupted")
+		if h := hint.Of(err); h != "" {
+			fmt.Fprintf(a.Stderr, "hint: %s\n", printable(h))
+		}
 		return code
 	}
 	a.complain(err)

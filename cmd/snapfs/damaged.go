@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,13 +21,16 @@ import (
 	"github.com/snapfs/snapfs/restore"
 )
 
-// damagedFile is a Bolt file that is not sound, and what restore does with it.
+// damagedFile is a file that is cut off or a Bolt file that is not sound, and
+// what restore does with it.
 type damagedFile struct {
 	Path    string         `json:"path"`
 	Class   boltview.Class `json:"class,omitempty"`   // none if it cannot be opened
 	Problem string         `json:"problem,omitempty"` // why not
-	Action  string         `json:"action"`            // refuse, keep, skip, repair
+	Action  string         `json:"action"`            // refuse, keep, skip, repair, fail
 	Report  *repair.Report `json:"repaired,omitempty"`
+
+	cut bool // it cannot be read to its end
 }
 
 // String returns the path and the class.
@@ -82,8 +86,29 @@ func withSource(ctx context.Context, src fs.FS, name string, do func(db *boltvie
 	return do(db, class, err)
 }
 
-// findDamage goes through the Bolt files of a plan and returns those that are
-// not sound, in the order of the plan.
+// cutOff returns why a file cannot be read to its end; nil if it can, or if it
+// does not tell where that is.
+func cutOff(src fs.FS, s restore.Step) error {
+	if s.Size == 0 {
+		return nil
+	}
+	f, err := src.Open(s.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, ok := f.(io.ReaderAt)
+	if !ok {
+		return nil
+	}
+	if n, err := r.ReadAt(make([]byte, 1), s.Size-1); n == 0 {
+		return err
+	}
+	return nil
+}
+
+// findDamage goes through the files of a plan and returns those that are cut
+// off, and the Bolt files that are not sound, in the order of the plan.
 func (a *App) findDamage(src fs.FS, plan *restore.Plan, progress func(restore.Progress)) ([]damagedFile, error) {
 	var steps []restore.Step
 	p := restore.Progress{Phase: restore.PhaseCheck}
@@ -100,6 +125,10 @@ func (a *App) findDamage(src fs.FS, plan *restore.Plan, progress func(restore.Pr
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range steps {
 		g.Go(func() error {
+			if err := cutOff(src, s); err != nil {
+				found[i] = &damagedFile{Path: s.Path, Problem: causeOf(err), cut: true}
+				return ctx.Err()
+			}
 			err := withSource(ctx, src, s.Path, func(_ *boltview.DB, class boltview.Class, err error) error {
 				switch {
 				case err != nil:
@@ -141,7 +170,11 @@ func damageError(target string, list []damagedFile) error {
 	if more := len(list) - shown; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	err := fmt.Errorf("restore %s: %s damaged, nothing was written: %s", target, plural(int64(len(list)), "Bolt file"), text)
+	what := "Bolt file"
+	if slices.ContainsFunc(list, func(d damagedFile) bool { return d.cut }) {
+		what = "file"
+	}
+	err := fmt.Errorf("restore %s: %s damaged, nothing was written: %s", target, plural(int64(len(list)), what), text)
 	return &codeError{hint.Wrap(err, "--damaged keep copies them as they are, skip leaves them out, repair writes sound files with all that can be read"), exitDamage}
 }
 
@@ -165,14 +198,19 @@ func (r *repairs) repairAll(a *App, src fs.FS, list []damagedFile, progress func
 	}
 	files := map[string]string{}
 	for i, d := range list {
-		files[d.Path] = filepath.Join(r.dir, fmt.Sprint(i))
+		if !d.cut {
+			files[d.Path] = filepath.Join(r.dir, fmt.Sprint(i))
+		}
 	}
 	var mu sync.Mutex
-	p := restore.Progress{Phase: restore.PhaseCheck, TotalFiles: len(list)}
+	p := restore.Progress{Phase: restore.PhaseCheck, TotalFiles: len(files)}
 	g, ctx := errgroup.WithContext(a.ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range list {
 		d := &list[i]
+		if d.cut {
+			continue
+		}
 		g.Go(func() error {
 			err := withSource(ctx, src, d.Path, func(db *boltview.DB, _ boltview.Class, err error) error {
 				if err == nil {
@@ -205,6 +243,15 @@ func (r *repairs) repairAll(a *App, src fs.FS, list []damagedFile, progress func
 		return nil, err
 	}
 	return repair.Overlay(src, files)
+}
+
+// causeOf returns the text of an error that is shown behind its path.
+func causeOf(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return err.Error()
 }
 
 // tellDamage says what was done with damaged files.

@@ -50,7 +50,7 @@ func exitHelp() string {
 		{exitBroken, "broken chain, or no such point in it"},
 		{exitDamage, "damage found"},
 		{exitConflict, "files in the way; nothing written"},
-		{exitIncomplete, "restore: incomplete; export: the server refused points"},
+		{exitIncomplete, "restore: incomplete, or undone; export: the server refused points"},
 		{exitInterrupted, "interrupted"},
 	} {
 		fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.text)
@@ -90,6 +90,7 @@ func exitCode(err error) int {
 	}{
 		{context.Canceled, exitInterrupted},
 		{restore.ErrConflict, exitConflict},
+		{restore.ErrOverlap, exitConflict},
 		{restore.ErrIncomplete, exitIncomplete},
 		{fusefs.ErrMountPoint, exitMountPoint},
 		{fusefs.ErrUnavailable, exitMountPoint},

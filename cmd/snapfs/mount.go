@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/space"
 )
@@ -103,15 +104,16 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	var served atomic.Pointer[serving]
 	started := time.Now()
 	status := func() ([]byte, error) { return c.status(served.Load(), started) }
+	source, err := filepath.Abs(c.Snap)
+	if err != nil {
+		return err
+	}
+	c.Snap = source // who reads .snapfs may be anywhere
 	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl, Status: status})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
-	source, err := filepath.Abs(c.Snap)
-	if err != nil {
-		return err
-	}
 	opts := fs.Options{
 		Source: source, SourceDirs: []string{filepath.Dir(source)},
 		AllowOther: c.AllowOther, UID: c.UID, GID: c.GID,
@@ -151,8 +153,8 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	if err := errors.Join(c.check(s), tellParent(a, nil, how)); err != nil {
 		return errors.Join(err, s.Detach())
 	}
-	if chain := t.Chain(); chain != nil {
-		for _, w := range chain.Warnings() {
+	if ch := t.Chain(); ch != nil {
+		for _, w := range ch.Warnings() {
 			log.Warn(w.String(), "code", w.Code, "file", w.File)
 		}
 	}
@@ -188,17 +190,18 @@ type serving struct {
 // status is the content of status.json.
 func (c *mountCmd) status(s *serving, started time.Time) ([]byte, error) {
 	st := struct {
-		Version string `json:"version"`
-		PID     int    `json:"pid"`
-		Source  string `json:"source"`
-		Dir     string `json:"dir"`
-		At      string `json:"at,omitempty"`
+		Version string       `json:"version"`
+		PID     int          `json:"pid"`
+		Source  string       `json:"source"`
+		Dir     string       `json:"dir"`
+		At      string       `json:"at,omitempty"`
+		Ghosts  chain.Ghosts `json:"ghosts"`
 		engine
 		AllowOther bool                  `json:"allow_other"`
 		Started    time.Time             `json:"started"`
 		Uptime     float64               `json:"uptime_seconds"`
 		Operations map[string]fs.Counter `json:"operations"`
-	}{Version: version(), PID: os.Getpid(), Source: c.Snap, Dir: c.Dir, At: c.At, AllowOther: c.AllowOther,
+	}{Version: version(), PID: os.Getpid(), Source: c.Snap, Dir: c.Dir, At: c.At, Ghosts: c.Ghosts, AllowOther: c.AllowOther,
 		Started: started.UTC(), Uptime: time.Since(started).Seconds()}
 	if s != nil {
 		st.Dir, st.engine, st.Operations = s.Dir(), s.engine, s.Counters()

@@ -1,81 +1,124 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/sys/unix"
+	"slices"
 
 	"github.com/snapfs/snapfs/boltview"
-	"github.com/snapfs/snapfs/chain"
-	fusefs "github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/restore"
 	"github.com/snapfs/snapfs/space"
 )
 
 type restoreCmd struct {
-	Snap      string            `arg:"" name:"snap" help:"Path of a snapshot, or the directory it is mounted on." predictor:"file"`
-	Target    string            `required:"" short:"t" placeholder:"DIR" help:"Directory to restore into; made if it is not there." predictor:"dir"`
-	Include   []string          `short:"i" sep:"none" placeholder:"GLOB" help:"Restore only what matches. Repeatable. ** crosses directories; a pattern without a slash matches any element."`
-	Exclude   []string          `short:"e" sep:"none" placeholder:"GLOB" help:"Leave out what matches. Repeatable; wins over --include."`
-	Overwrite restore.Overwrite `default:"never" placeholder:"WHEN" help:"What to do with files that are already there: never, if-changed, if-newer, always. With never, a file in the way stops the restore before anything is written."`
-	Damaged   string            `default:"refuse" enum:"refuse,keep,skip,repair" placeholder:"WHAT" help:"What to do with Bolt files that are not sound: refuse, keep, skip, repair. With refuse, one of them stops the restore before anything is written."`
-	DryRun    bool              `short:"n" help:"Print what would be done, and do nothing."`
-	JSON      bool              `name:"json" help:"A JSON report; with --dry-run one object a line for each path."`
-	Quiet     bool              `short:"q" help:"No progress and no summary."`
+	Snap       string            `arg:"" optional:"" name:"snap" help:"Path of a snapshot, or the directory it is mounted on, or a copy of such a directory." predictor:"file"`
+	Target     string            `required:"" short:"t" placeholder:"DIR" help:"Directory to restore into; made if it is not there." predictor:"dir"`
+	Include    []string          `short:"i" sep:"none" placeholder:"GLOB" help:"Restore only what matches. Repeatable. ** crosses directories; a pattern without a slash matches any element."`
+	Exclude    []string          `short:"e" sep:"none" placeholder:"GLOB" help:"Leave out what matches. Repeatable; wins over --include."`
+	NewerThan  string            `placeholder:"TIME" help:"Leave out files last changed at or before a time: 2015-11-02, 2015-11-02T03:04:05Z, or the name of a point, which stands for its time."`
+	Replace    bool              `help:"Replace the target though it holds something. What is there is kept beside it as NAME.before-TIME."`
+	DiscardOld bool              `help:"Remove what was replaced, when all is done."`
+	Overwrite  restore.Overwrite `default:"never" placeholder:"WHEN" help:"Without --replace, what to do with files that are already there: never, if-changed, if-newer, always. With never, a file in the way stops the restore before anything is written."`
+	Damaged    string            `default:"refuse" enum:"refuse,keep,skip,repair" placeholder:"WHAT" help:"What to do with files that are cut off and Bolt files that are not sound: refuse, keep, skip, repair. With refuse, one of them stops the restore before anything is written."`
+	Recover    bool              `help:"Only finish or undo a restore to the target that was interrupted."`
+	NoSync     bool              `help:"Leave it to the system when the files get to the disk. Faster; after a power failure some may be empty."`
+	Jobs       int               `short:"j" placeholder:"N" help:"Files copied at a time (default: 8)."`
+	DryRun     bool              `short:"n" help:"Print what would be done, and do nothing."`
+	JSON       bool              `name:"json" help:"A JSON report; with --dry-run one object a line for each path."`
+	Quiet      bool              `short:"q" help:"No progress and no summary."`
 	atFlag
 	ghostsFlag
-
-	mounted string // the directory that is restored, if the source is a mount
 }
 
 func (restoreCmd) Help() string {
-	return `Each file is written beside its place, synced, and then moved there, so that no half a file ever has a
-final name. Run it again to finish what was interrupted.
+	return `A target that is missing or empty, or that --replace gives up, is made as a whole: the files are written into a
+directory beside it and synced, and then the two are exchanged. Until then nothing is changed, and an error undoes all
+of it. Ctrl-C leaves what was copied for the next try. After a crash the same command, or --recover, finishes what
+had begun or undoes it. Into a target that holds something, files are added one by one, as --overwrite says.
 
-Before anything is written, every Bolt file is checked. One that is damaged, such as a copy that was torn while the
-server wrote, stops the restore with exit code 14; snapfs bolt check tells more. With --damaged keep such files are
-copied byte by byte, with skip they are left out, and with repair a new file is written with all that can be read,
-which is all that the backup had if the file is only torn. Repaired files are made in $TMPDIR first. Files that
-cannot be read to their end are not checked: they fail when it is their turn, with exit code 21.
+Before anything is written, the chain and every Bolt file are checked. A layer or a file that is cut off, or a Bolt
+file that is damaged, such as a copy that was torn while the server wrote, stops the restore with exit code 14; snapfs
+info and bolt check tell more. With --damaged keep such files are copied byte by byte, with skip they are left out, and
+with repair a new file is written with all that can be read, which is all that the backup had if the file is only
+torn. Repaired files are made in $TMPDIR first. What cannot be read to its end is left out with a complaint, and
+exit code 21, unless skip says to be silent about it.
 
 Examples:
   snapfs restore /tmp/snap --target /tmp/out                  the newest point
   snapfs restore /tmp/snap --at 0 -t /tmp/out -i 'telemetry'  one database, as of the first incremental
   snapfs restore /mnt/snap --target /tmp/out --dry-run        from a mount; only show the plan
-  snapfs restore /tmp/snap -t /tmp/out --damaged repair       sound files out of torn ones`
+  snapfs restore /tmp/snap -t /tmp/out --replace              keep what is there as /tmp/out.before-…
+  snapfs restore /tmp/snap -t /tmp/out --damaged repair       sound files out of torn ones
+  snapfs restore --recover -t /tmp/out                        after a crash`
+}
+
+// job is a restore that is planned.
+type job struct {
+	plan *restore.Plan
+	swap *restore.Swap // nil if files are put into the target one by one
+}
+
+func (j *job) err() error {
+	if j.swap != nil {
+		return j.swap.Err()
+	}
+	return j.plan.Err()
+}
+
+func (j *job) run(ctx context.Context) (restore.Report, error) {
+	if j.swap == nil {
+		return j.plan.Run(ctx)
+	}
+	reports, err := j.swap.Run(ctx)
+	return reports[0], err
 }
 
 func (c *restoreCmd) Run(a *App) (err error) {
-	src, done, err := c.source()
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.Recover {
+		return c.recover(a, false)
+	}
+	if !c.DryRun {
+		if err := c.recover(a, true); err != nil {
+			return err
+		}
+	}
+	src, err := c.source(a)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer src.close()
+	if err := restore.Apart(c.Target, src.protect); err != nil {
+		return err
+	}
 	bar := a.progress(c.Quiet || c.JSON || c.DryRun)
 	var tmp repairs
 	defer func() { err = errors.Join(err, tmp.Close()) }()
-	plan, damaged, err := c.plan(a, src, bar, &tmp)
-	if plan == nil {
+	job, damaged, err := c.plan(a, src, bar, &tmp)
+	if job == nil {
+		bar.finish()
 		return err
 	}
 	if c.DryRun {
 		bar.finish()
 		a.tellDamage(damaged)
-		return errors.Join(c.print(a, plan), cmp.Or(err, plan.Err()))
+		return errors.Join(c.print(a, job.plan), cmp.Or(err, job.err()))
 	}
-	report := restore.Report{Target: c.Target, Remaining: plan.Report().Files}
+	report := restore.Report{Target: c.Target, Remaining: job.plan.Report().Files}
 	if err == nil {
 		a.tellDamage(damaged)
-		report, err = plan.Run(a.ctx)
+		if job.swap != nil && job.swap.Resumes() && job.err() == nil && !c.Quiet {
+			fmt.Fprintf(a.Stderr, "snapfs: going on with what an interrupted restore has copied\n")
+		}
+		report, err = job.run(a.ctx)
 	}
 	bar.finish()
 	if c.JSON {
@@ -88,66 +131,157 @@ func (c *restoreCmd) Run(a *App) (err error) {
 		}
 		return err
 	}
-	var refused *codeError
-	if errors.As(err, &refused) {
+	return c.tell(a, job, report, err)
+}
+
+// check looks at the flags alone.
+func (c *restoreCmd) check() error {
+	usage := func(text string) error { return &codeError{errors.New(text), exitUsage} }
+	switch {
+	case c.Recover && c.Snap != "":
+		return usage("--recover needs no snapshot: it reads nothing")
+	case c.Recover:
+		return nil
+	case c.Snap == "":
+		return usage("expected \"<snap>\"")
+	case c.Replace && c.Overwrite != restore.Never:
+		return usage("--replace and --overwrite exclude each other: one replaces the whole directory, the other single files in it")
+	case c.DiscardOld && !c.Replace:
+		return usage("--discard-old is for --replace")
+	case c.Jobs < 0:
+		return usage("--jobs must not be negative")
+	}
+	return nil
+}
+
+// recover ends what an interrupted restore of the target has left. With resume,
+// what it has copied is left for this one.
+func (c *restoreCmd) recover(a *App, resume bool) error {
+	r, err := restore.Recover(c.Target, resume)
+	switch {
+	case err != nil:
 		return err
+	case c.JSON && !resume:
+		if r == nil {
+			r = &restore.Recovery{}
+		}
+		return a.printJSON(r)
+	case r == nil && !resume:
+		if !c.Quiet {
+			fmt.Fprintf(a.Stderr, "%s: no restore was interrupted, nothing to do\n", c.Target)
+		}
+		return nil
+	case r == nil, r.Kept:
+		return nil
 	}
-	for _, f := range report.Failed {
-		a.complain(errors.New(f.String()))
+	for _, t := range r.Targets {
+		if r.Finished {
+			a.warn("%s: an interrupted restore is finished now: the new directory is in place", t)
+		} else {
+			a.warn("%s: an interrupted restore is undone: what it had copied is removed, and nothing else had been changed", t)
+		}
 	}
-	for _, s := range report.Skipped {
-		fmt.Fprintf(a.Stderr, "snapfs: skipped %s: %s\n", s.Path, s.Reason)
+	for _, name := range r.Aside {
+		fmt.Fprintf(a.Stderr, "what was there before is kept as %s\n", name)
 	}
-	if !c.Quiet && !errors.Is(err, restore.ErrConflict) && !errors.Is(err, restore.ErrSpace) {
-		fmt.Fprintln(a.Stderr, summary(report))
-	}
-	return err
+	return nil
 }
 
 // plan makes the plan, and finds out what is damaged. Repaired files are in tmp.
-// With a plan, the error says why it must not be carried out.
-func (c *restoreCmd) plan(a *App, src fs.FS, bar *progress, tmp *repairs) (*restore.Plan, []damagedFile, error) {
+// With a job, the error says why it must not be carried out.
+func (c *restoreCmd) plan(a *App, src *restoreSource, bar *progress, tmp *repairs) (*job, []damagedFile, error) {
+	newer, err := c.newer(src)
+	if err != nil {
+		return nil, nil, err
+	}
 	skipped := map[string]bool{}
 	opts := restore.Options{
-		Include: c.Include, Exclude: c.Exclude, Overwrite: c.Overwrite,
-		Progress: bar.update,
+		Include: c.Include, Exclude: c.Exclude, NewerThan: newer, Overwrite: c.Overwrite,
+		Workers: c.Jobs, NoSync: c.NoSync, Progress: bar.update,
 		Filter: func(p string, e fs.DirEntry) bool {
-			return p != space.Control && !skipped[p] && c.wantsMounted(src, p, e)
+			return p != space.Control && !skipped[p] && src.wants(p, e)
 		},
 	}
-	plan, err := restore.NewPlan(a.ctx, c.Target, src, opts)
+	if err := src.whole(c.Damaged); err != nil {
+		return nil, nil, err
+	}
+	job, err := c.newJob(a.ctx, src, src.tree, opts)
 	if err != nil {
 		return nil, nil, err
 	}
 	// What is in the way may be what skip leaves out, or was repaired before.
-	if plan.Err() != nil && c.Damaged != "skip" && c.Damaged != "repair" {
-		return plan, nil, nil
+	if job.err() != nil && c.Damaged != "skip" && c.Damaged != "repair" {
+		return job, nil, nil
 	}
 	var list []damagedFile
-	if t, ok := src.(*space.Tree); ok && t.Chain() == nil {
-		list, err = c.bare(t)
+	if src.snap != nil && src.snap.Chain() == nil {
+		list, err = c.bare(src.snap)
 	} else {
-		list, err = a.findDamage(src, plan, bar.update)
+		list, err = a.findDamage(src.tree, job.plan, bar.update)
 	}
 	if err != nil || len(list) == 0 {
-		return plan, nil, err
+		return job, nil, err
 	}
 	for i := range list {
 		list[i].Action = c.Damaged
+		if list[i].cut && c.Damaged != "refuse" && c.Damaged != "skip" {
+			list[i].Action = "fail" // when it is its turn
+		}
 		skipped[list[i].Path] = c.Damaged == "skip"
 	}
+	tree := src.tree
 	switch c.Damaged {
 	case "refuse":
-		return plan, list, damageError(c.Target, list)
+		return job, list, damageError(c.Target, list)
 	case "keep":
-		return plan, list, nil
+		return job, list, nil
 	case "repair":
-		if src, err = tmp.repairAll(a, src, list, bar.update); err != nil {
+		if tree, err = tmp.repairAll(a, tree, list, bar.update); err != nil {
 			return nil, nil, err
 		}
 	}
-	plan, err = restore.NewPlan(a.ctx, c.Target, src, opts)
-	return plan, list, err
+	job, err = c.newJob(a.ctx, src, tree, opts)
+	return job, list, err
+}
+
+// newJob plans to replace the target, or, where that cannot be or is not wanted,
+// to put files into it.
+func (c *restoreCmd) newJob(ctx context.Context, src *restoreSource, tree fs.FS, opts restore.Options) (*job, error) {
+	if c.Replace || !c.holds() {
+		swap, err := restore.NewSwap(ctx, []restore.Part{{Target: c.Target, Tree: tree, Options: opts}}, restore.SwapOptions{
+			Replace: c.Replace, DiscardOld: c.DiscardOld, Partial: c.Damaged != "refuse", Protect: src.protect, Progress: opts.Progress,
+		})
+		if err == nil {
+			return &job{swap.Plans()[0], swap}, nil
+		}
+		if c.Replace || !errors.Is(err, restore.ErrPlace) {
+			return nil, err
+		}
+	}
+	plan, err := restore.NewPlan(ctx, c.Target, tree, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &job{plan: plan}, nil
+}
+
+// holds reports whether the target holds something, or is where somebody is,
+// so that it had better stay the directory that it is.
+func (c *restoreCmd) holds() bool {
+	st, err := os.Stat(c.Target)
+	if err != nil {
+		return false
+	}
+	if here, err := os.Stat("."); err == nil && os.SameFile(st, here) {
+		return true
+	}
+	f, err := os.Open(c.Target)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(1)
+	return len(names) > 0
 }
 
 // bare is about a Bolt file that is itself the source: what is restored are its
@@ -168,149 +302,44 @@ func (c *restoreCmd) bare(t *space.Tree) ([]damagedFile, error) {
 	return []damagedFile{{Path: c.Snap, Class: class}}, nil
 }
 
-// source opens a snapshot, or a directory that one is mounted on.
-func (c *restoreCmd) source() (src fs.FS, done func(), err error) {
-	st, err := os.Stat(c.Snap)
-	if err != nil || !st.IsDir() {
-		t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts})
-		if err != nil {
-			return nil, nil, err
-		}
-		return t, func() { t.Close() }, nil
+// tell prints how a restore went, and returns the error that remains.
+func (c *restoreCmd) tell(a *App, job *job, report restore.Report, err error) error {
+	var refused *codeError
+	if errors.As(err, &refused) {
+		return err
 	}
-	status := filepath.Join(c.Snap, space.Control, "status.json")
-	if _, err := os.Stat(status); err != nil {
-		return nil, nil, isDirError(c.Snap)
+	if errors.Is(err, restore.ErrResumable) {
+		return err
 	}
-	dir := c.Snap
-	if c.At != "" && c.At != chain.Latest {
-		if dir, err = mountedPoint(dir, c.At); err != nil {
-			return nil, nil, err
-		}
+	for _, f := range report.Failed {
+		a.complain(errors.New(f.String()))
 	}
-	c.mounted = dir
-	return os.DirFS(dir), func() {}, nil
-}
-
-// wantsMounted applies --ghosts to a file of a mount, which tells by an extended
-// attribute whether it is one. A snapshot was opened with what is wanted.
-func (c *restoreCmd) wantsMounted(src fs.FS, p string, e fs.DirEntry) bool {
-	if _, ok := src.(*space.Tree); ok || c.Ghosts == chain.Show || !e.Type().IsRegular() {
-		return true
+	for _, s := range report.Skipped {
+		fmt.Fprintf(a.Stderr, "snapfs: skipped %s: %s\n", s.Path, s.Reason)
 	}
-	size, err := unix.Getxattr(filepath.Join(c.mounted, filepath.FromSlash(p)), fusefs.Prefix+"ghost", nil)
-	return (err == nil && size > 0) == (c.Ghosts == chain.Only)
-}
-
-// mountedPoint returns the directory of a point within a mount.
-func mountedPoint(dir, at string) (string, error) {
-	points := filepath.Join(dir, space.Control, "points")
-	if !filepath.IsLocal(at) || filepath.Base(at) != at {
-		return "", fmt.Errorf("%q: %w", at, chain.ErrNoPoint)
+	undone := job.swap != nil && err != nil && report.Aside == "" && report.Remaining > 0
+	if c.Quiet || undone || errors.Is(err, restore.ErrConflict) || errors.Is(err, restore.ErrSpace) {
+		return err
 	}
-	p := filepath.Join(points, at)
-	if _, err := os.Stat(p); err == nil {
-		return p, nil
+	if job.swap != nil && job.swap.Unchanged() {
+		fmt.Fprintf(a.Stderr, "%s holds all of it already: %s, nothing to do\n", c.Target, plural(int64(report.Kept), "file"))
+		return err
 	}
-	t, err := time.Parse(time.RFC3339Nano, at)
-	if err != nil {
-		t, err = time.Parse(chain.TimeName, at)
-	}
-	if err != nil {
-		return "", hint.Wrap(fmt.Errorf("%q: %w", at, chain.ErrNoPoint), "ls %s", points)
-	}
-	// The names sort as the times do. Of equal times the later layer is meant,
-	// whose name has a suffix.
-	times := filepath.Join(dir, space.Control, "times")
-	entries, err := os.ReadDir(times)
-	if err != nil {
-		return "", err
-	}
-	best := ""
-	for _, e := range entries {
-		if len(e.Name()) < len(chain.TimeName) {
-			continue
-		}
-		when, err := time.Parse(chain.TimeName, e.Name()[:len(chain.TimeName)])
-		if err == nil && !when.After(t) {
-			best = e.Name()
-		}
-	}
-	if best == "" {
-		return "", hint.Wrap(fmt.Errorf("%q: %w", at, chain.ErrNoPoint), "ls %s", times)
-	}
-	return filepath.Join(times, best), nil
-}
-
-// print writes the plan.
-func (c *restoreCmd) print(a *App, plan *restore.Plan) error {
-	out := bufio.NewWriter(a.Stdout)
-	for s := range plan.Steps() {
-		if c.JSON {
-			if err := a.printLine(s); err != nil {
-				return err
-			}
-			continue
-		}
-		reason := ""
-		if s.Reason != "" {
-			reason = "  (" + s.Reason + ")"
-		}
-		fmt.Fprintf(out, "%-9s %12s  %s%s\n", s.Action, a.size(s.Size), s.Path, reason)
-	}
-	return out.Flush()
-}
-
-func summary(r restore.Report) string {
-	text := fmt.Sprintf("restored %s, %s to %s", plural(int64(r.Files), "file"), plural(r.Bytes, "byte"), r.Target)
-	if r.Kept > 0 {
-		text += fmt.Sprintf("; %d already there", r.Kept)
-	}
-	if n := len(r.Failed); n > 0 {
-		text += fmt.Sprintf("; %d failed", n)
-	}
-	return text
-}
-
-// progress is a bar on a terminal, and a line now and then elsewhere.
-type progress struct {
-	app   *App
-	width int // of the terminal; 0 if there is none
-	quiet bool
-	bar   *progressbar.ProgressBar
-	phase restore.Phase
-	last  time.Time // of the last line
-}
-
-// lineEvery is how long it takes until a line says that there is progress.
-const lineEvery = 10 * time.Second
-
-func (a *App) progress(quiet bool) *progress {
-	width, _ := a.terminal(a.Stderr)
-	return &progress{app: a, width: width, quiet: quiet, last: time.Now()}
-}
-
-func (p *progress) update(r restore.Progress) {
-	text := map[restore.Phase]string{restore.PhaseCheck: "checking", restore.PhaseCopy: "restoring"}[r.Phase]
+	fmt.Fprintln(a.Stderr, summary(report))
 	switch {
-	case p.quiet:
-	case p.width == 0:
-		if time.Since(p.last) >= lineEvery {
-			p.last = time.Now()
-			fmt.Fprintf(p.app.Stderr, "%s: %d of %s, %d of %s\n", text, r.Files, plural(int64(r.TotalFiles), "file"), r.Bytes, plural(r.TotalBytes, "byte"))
-		}
-	default:
-		if p.bar == nil || p.phase != r.Phase {
-			p.finish()
-			p.phase = r.Phase
-			p.bar = p.app.byteBar(r.TotalBytes, text, progressbar.OptionShowCount())
-		}
-		_ = p.bar.Set64(r.Bytes) // a bar that cannot be drawn is no reason to stop
+	case report.Aside != "":
+		fmt.Fprintf(a.Stderr, "what was there before is kept as %s\n", c.asTyped(report.Aside))
+	case report.Discarded:
+		fmt.Fprintln(a.Stderr, "what was there before is removed")
 	}
+	return err
 }
 
-func (p *progress) finish() {
-	if p.bar != nil {
-		_ = p.bar.Finish()
+// asTyped shortens the path of something beside the target to what the user
+// would type.
+func (c *restoreCmd) asTyped(name string) string {
+	if st, err := os.Lstat(c.Target); err == nil && st.IsDir() && !filepath.IsAbs(c.Target) && !slices.Contains([]string{".", ".."}, filepath.Base(c.Target)) {
+		return filepath.Join(filepath.Dir(c.Target), filepath.Base(name))
 	}
+	return name
 }
