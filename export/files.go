@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/internal/durable"
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
@@ -329,7 +330,7 @@ func (s *fileSink) finish() error {
 			}
 		}
 	}
-	if err := syncDir(filepath.Dir(s.files.Name)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(s.files.Name)); err != nil {
 		return err
 	}
 	if s.o.Checkpoint == "" {
@@ -338,14 +339,6 @@ func (s *fileSink) finish() error {
 	s.point.Done = true
 	s.point.keep(&s.report)
 	return s.point.save(s.o.Checkpoint)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // remove removes the parts after an error.

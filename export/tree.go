@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/internal/durable"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/internal/names"
 )
@@ -181,7 +182,7 @@ func (s *parquetFiles) rename() error {
 		dirs[filepath.Dir(dir)] = true
 	}
 	for dir := range dirs {
-		if err := syncDir(dir); err != nil {
+		if err := durable.SyncDir(dir); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/snapfs/snapfs/internal/durable"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/snaptar"
 )
@@ -77,41 +78,14 @@ func (p *Plan) Create(ctx context.Context, name string, force bool, progress fun
 	if err := errors.Join(f.Chmod(st.Mode().Perm()), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := moveTo(f.Name(), name, force); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// moveTo gives a file its name.
-func moveTo(temp, name string, force bool) error {
+	move := durable.Rename
 	if force {
-		return os.Rename(temp, name)
+		move = os.Rename
 	}
-	err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
-		// The file system cannot do that; a link is not made over a file either.
-		if err := os.Link(temp, name); err != nil {
-			return err
-		}
-		return os.Remove(temp)
-	}
-	if err != nil {
-		return &fs.PathError{Op: "rename", Path: name, Err: err}
-	}
-	return nil
-}
-
-func syncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
+	if err := move(f.Name(), name); err != nil {
 		return err
 	}
-	err = d.Sync()
-	if errors.Is(err, unix.EINVAL) {
-		err = nil // some file systems have nothing to sync there
-	}
-	return errors.Join(err, d.Close())
+	return durable.SyncDir(dir)
 }
 
 // allowed reports what speaks against a name.
