@@ -1,0 +1,97 @@
+package backup
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPattern(t *testing.T) {
+	when := time.Date(2016, 1, 2, 23, 4, 5, 0, time.FixedZone("", -2*3600)) // a Sunday in UTC
+	for s, want := range map[string]string{
+		"b/%Y-%m-%d/snap":  "b/2016-01-03/snap",
+		"/b/%Y/%m/%d%H":    "/b/2016/01/0301",
+		"%G-W%V/%Y%%/snap": "2015-W53/2016%/snap",
+		"./x//%d.%m.%Y":    "x/03.01.2016",
+	} {
+		p, err := ParsePattern(s)
+		if err != nil {
+			t.Errorf("%q: %v", s, err)
+			continue
+		}
+		if got := p.At(when); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+		if _, ok := p.weight(want); !ok {
+			t.Errorf("%q does not know %q", s, want)
+		}
+	}
+	for _, s := range []string{"snap", "a%%b/snap", "%Q/snap", "snap%"} {
+		if _, err := ParsePattern(s); !errors.Is(err, ErrPattern) {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestPrune(t *testing.T) {
+	dir := t.TempDir()
+	p, err := ParsePattern(dir + "/b/%d.%m.%Y/%Y/snap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := p.Chains(); err != nil || len(all) > 0 {
+		t.Errorf("%q, %v", all, err)
+	}
+	for _, name := range []string{
+		"02.11.2015/2015/snap", "02.11.2015/2015/snap.0", "02.11.2015/2015/snap.1",
+		"01.12.2015/2015/snap", "01.12.2015/2015/snap.0", "01.12.2015/2015/mine",
+		"03.01.2016/2016/snap",
+		"04.01.2016/2016/snap",
+		"01.01.2014/2015/snap", // not of the pattern
+		"01.01.14/2014/snap", "01.01.2014/snap", "01.01.2014/2014/snap/deep", "snap",
+	} {
+		name = filepath.Join(dir, "b", name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	short := func(paths []string) []string {
+		var out []string
+		for _, path := range paths {
+			out = append(out, strings.TrimPrefix(path, dir+"/b/"))
+		}
+		return out
+	}
+	all, err := p.Chains()
+	want := []string{"02.11.2015/2015/snap", "01.12.2015/2015/snap", "03.01.2016/2016/snap", "04.01.2016/2016/snap"}
+	if err != nil || !slices.Equal(short(all), want) {
+		t.Fatalf("%q, %v", short(all), err)
+	}
+	// A backup runs on the oldest.
+	s, err := lock(all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, err := p.Prune(2)
+	if err != nil || !slices.Equal(short(removed), want[1:2]) {
+		t.Errorf("%q, %v", removed, err)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err = p.Prune(0); err != nil || !slices.Equal(short(removed), []string{want[0], want[2]}) {
+		t.Errorf("%q, %v", removed, err)
+	}
+	for name, there := range map[string]bool{"02.11.2015": false, "01.12.2015/2015/mine": true, "01.12.2015/2015/snap": false, "03.01.2016": false, "04.01.2016/2016/snap": true, "01.01.2014/2015/snap": true, "snap": true} {
+		if _, err := os.Stat(filepath.Join(dir, "b", name)); (err == nil) != there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

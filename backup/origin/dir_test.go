@@ -1,0 +1,452 @@
+package origin
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/internal/hint"
+	"github.com/snapfs/snapfs/internal/sample"
+)
+
+var monday = time.Date(2015, 11, 2, 3, 4, 5, 600, time.UTC)
+
+// put writes keys into a bucket of a Bolt file, which is made, and sets its time.
+func put(t testing.TB, path, bucket string, when time.Time, pairs ...string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{PageSize: 4096, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte(bucket))
+		for i := 0; i+1 < len(pairs) && err == nil; i += 2 {
+			err = b.Put([]byte(pairs[i]), []byte(pairs[i+1]))
+		}
+		return err
+	})
+	if err := errors.Join(err, db.Close(), os.Chtimes(path, when, when)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read returns the members of what an origin sends, by name.
+func read(t testing.TB, o Origin, known chain.Manifest) (chain.Manifest, map[string][]byte) {
+	t.Helper()
+	c, err := o.Begin(t.Context(), known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := errors.Join(c.Write(t.Context(), &b), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return members(t, b.Bytes())
+}
+
+// members returns those of a layer, as archive/tar reads them, without the
+// manifest.
+func members(t testing.TB, layer []byte) (chain.Manifest, map[string][]byte) {
+	t.Helper()
+	var m chain.Manifest
+	found := map[string][]byte{}
+	for r := tar.NewReader(bytes.NewReader(layer)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return m, found
+		}
+		var data []byte
+		if err == nil {
+			data, err = io.ReadAll(r)
+		}
+		if err == nil && h.Name == chain.ManifestName {
+			m, err = chain.ReadManifest(bytes.NewReader(data))
+		} else {
+			found[h.Name] = data
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func names(m chain.Manifest) (all []string) {
+	for _, f := range m.Files {
+		all = append(all, f.Name)
+	}
+	return all
+}
+
+// TestDir copies a directory, and what changed in it.
+func TestDir(t *testing.T) {
+	dir := t.TempDir()
+	at := func(n string) string { return filepath.Join(dir, filepath.FromSlash(n)) }
+	put(t, at("db/rp/10"), "cpu", monday, "k", "v")
+	put(t, at("db/rp/2"), "cpu", monday, "k", strings.Repeat("v", 9000))
+	put(t, at("zoë.db"), "b", monday)
+	for name, data := range map[string]string{"meta": "plain", "db/rp/meta": "text", "db/wal/1.wal": "text", "db/empty": ""} {
+		if err := os.MkdirAll(filepath.Dir(at(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at(name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(at(name), monday, monday); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(at("db/rp/2"), at("db/rp/3")); err != nil {
+		t.Fatal(err)
+	}
+	before := digest(t, dir)
+	m, files := read(t, Dir{Path: dir}, chain.Manifest{})
+	if got := names(m); !slices.Equal(got, []string{"db/rp/10", "db/rp/2", "meta", "zoë.db"}) || m.Dialect != chain.ByTime {
+		t.Fatalf("%q, %v", got, m.Dialect)
+	}
+	for _, f := range m.Files {
+		want, err := os.ReadFile(at(f.Name))
+		if err != nil || !bytes.HasPrefix(want, files[f.Name]) || int64(len(files[f.Name])) != f.Size || f.Size == 0 {
+			t.Errorf("%s: %d bytes, %d in the manifest, not those of the file: %v", f.Name, len(files[f.Name]), f.Size, err)
+		}
+		if !f.Stamp.Time.Equal(monday) {
+			t.Errorf("%s: %v", f.Name, f.Stamp)
+		}
+		if f.Name == "meta" {
+			continue
+		}
+		// The file may be longer; what was copied is all of the database.
+		db, err := boltview.Open(bytes.NewReader(files[f.Name]), f.Size, boltview.Options{})
+		if err != nil || db.Class() != boltview.ClassA {
+			t.Errorf("%s: %v", f.Name, err)
+		}
+	}
+	c, err := Dir{Path: dir}.Begin(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Manifest.Files != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], `4, the first is "db/empty"`) {
+		t.Errorf("%v, %q", c.Manifest, c.Warnings)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if after := digest(t, dir); after != before {
+		t.Error("the directory was changed")
+	}
+
+	put(t, at("db/rp/2"), "cpu", monday.Add(1), "k", "w")
+	put(t, at("db/rp/4"), "cpu", monday.Add(-time.Hour), "k", "w")
+	later, files := read(t, Dir{Path: dir}, m)
+	if got := names(later); !slices.Equal(got, []string{"db/rp/2", "db/rp/4"}) || len(files) != 2 {
+		t.Errorf("%q", got)
+	}
+
+	// Another meta.
+	put(t, filepath.Join(t.TempDir(), "other"), "b", monday)
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, files := read(t, Dir{Path: dir, Meta: other}, m); string(files["meta"]) != "other" {
+		t.Errorf("meta is %q", files["meta"])
+	}
+}
+
+// digest is the state of a directory.
+func digest(t testing.TB, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(p)
+		fmt.Fprintf(&b, "%s %v %v %x\n", p, fi.Mode(), fi.ModTime(), data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestTick makes changes within the same tick of the clock, between copies and
+// while one waits for it to pass.
+func TestTick(t *testing.T) {
+	for _, tick := range []time.Time{monday, monday.Truncate(time.Second)} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "a.db")
+		now := tick
+		var meanwhile func()
+		d := Dir{Path: dir}
+		d.clock = clock{func() time.Time { return now }, func(wait time.Duration) {
+			now = now.Add(wait)
+			meanwhile()
+			meanwhile = func() { t.Error("waits twice") }
+		}}
+		quiet := func() {}
+		known := chain.Manifest{}
+		var last chain.Stamp
+		for i, busy := range []bool{true, true, false, true, false} {
+			put(t, path, "b", now, "k", fmt.Sprint("old ", i))
+			meanwhile = quiet
+			if busy {
+				meanwhile = func() { put(t, path, "b", now, "k", fmt.Sprint("new ", i)) }
+			}
+			m, files := read(t, d, known)
+			want := fmt.Sprint("old ", i)
+			if busy {
+				want = fmt.Sprint("new ", i)
+			}
+			if !bytes.Contains(files["a.db"], []byte(want)) {
+				t.Fatalf("%v, copy %d: %q is lost", tick, i, want)
+			}
+			if !m.Files[0].Stamp.Newer(last) {
+				t.Errorf("%v, copy %d: stamp %v after %v, so that the merge ignores it", tick, i, m.Files[0].Stamp, last)
+			}
+			known, last = m, m.Files[0].Stamp
+		}
+	}
+	// A time in the future, set by hand, is taken as it is.
+	dir := t.TempDir()
+	future := time.Now().Add(time.Hour)
+	put(t, filepath.Join(dir, "a.db"), "b", future)
+	if m, _ := read(t, Dir{Path: dir}, chain.Manifest{}); !m.Files[0].Stamp.Time.Equal(future) {
+		t.Errorf("%v, want %v", m.Files[0].Stamp.Time, future)
+	}
+}
+
+// TestIndex copies the directory of a release candidate.
+func TestIndex(t *testing.T) {
+	dir := t.TempDir()
+	index := func(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
+	put(t, filepath.Join(dir, "meta"), "Meta", monday, "index", index(9))
+	put(t, filepath.Join(dir, "shards/1"), "meta", monday, "index", index(7))
+	put(t, filepath.Join(dir, "shards/2"), "meta", monday, "index", index(8))
+	m, _ := read(t, Dir{Path: dir}, chain.Manifest{})
+	want := `{"files":[{"name":"meta","size":%d,"index":9},{"name":"shards/1","size":%[1]d,"index":7},{"name":"shards/2","size":%[1]d,"index":8}]}`
+	if got := string(m.AppendJSON(nil)); got != fmt.Sprintf(want, m.Files[0].Size) {
+		t.Errorf("%s", got)
+	}
+	put(t, filepath.Join(dir, "shards/2"), "meta", monday, "index", index(10))
+	later, _ := read(t, Dir{Path: dir}, m)
+	if got := names(later); !slices.Equal(got, []string{"shards/2"}) {
+		t.Errorf("%q", got)
+	}
+	put(t, filepath.Join(dir, "shards/3"), "other", monday)
+	if _, err := (Dir{Path: dir}).Begin(t.Context(), m); !errors.Is(err, boltview.ErrNotFound) || !strings.Contains(err.Error(), "raft index") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestLocked meets a writer that is in the way, and keeps others out.
+func TestLocked(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.db")
+	put(t, path, "b", monday)
+	writer, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Dir{Path: dir}.Begin(t.Context(), chain.Manifest{})
+	if !errors.Is(err, ErrLocked) || !strings.Contains(hint.Of(err), "--host") {
+		t.Errorf("%v", err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Dir{Path: dir}.Begin(t.Context(), chain.Manifest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Millisecond}); err == nil {
+		t.Error("a writer comes in while the file is copied")
+		w.Close()
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if writer, err = bolt.Open(path, 0o600, nil); err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+}
+
+// TestShared copies a database of this process, in the middle of its writes.
+func TestShared(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.db")
+	db, err := bolt.Open(path, 0o600, &bolt.Options{PageSize: 4096, NoSync: true, InitialMmapSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	set := func(value string) {
+		t.Helper()
+		err := db.Update(func(tx *bolt.Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			if err == nil {
+				err = b.Put([]byte("k"), []byte(value))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("before")
+	d := Dir{Path: dir, DB: func(p string) *bolt.DB {
+		if p == path {
+			return db
+		}
+		return nil
+	}}
+	c, err := d.Begin(t.Context(), chain.Manifest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		set(strings.Repeat("after", 1000))
+	}
+	var b bytes.Buffer
+	if err := errors.Join(c.Write(t.Context(), &b), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, files := members(t, b.Bytes())
+	data := files["a.db"]
+	view, err := boltview.Open(bytes.NewReader(data), int64(len(data)), boltview.Options{})
+	if err != nil || view.Class() != boltview.ClassA {
+		t.Fatalf("%v", err)
+	}
+	bucket, err := view.Root().Bucket([]byte("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := bucket.Get([]byte("k")); err != nil || string(v) != "before" {
+		t.Errorf("%.20q, %v", v, err)
+	}
+	if n := db.Stats().OpenTxN; n != 0 {
+		t.Errorf("%d transactions are open", n)
+	}
+}
+
+// TestRefused is what no copy can be made of.
+func TestRefused(t *testing.T) {
+	torn, _, err := sample.Torn(t.TempDir(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noMetas := bytes.Clone(torn)
+	for _, off := range []int{100, 4096 + 100} {
+		noMetas[16+8+off-100] ^= 0xff // the checksum does not fit
+	}
+	for _, tt := range []struct {
+		name  string
+		files map[string][]byte
+		says  string // "" if it is no error
+	}{
+		{"nothing", nil, "no Bolt file in it"},
+		{"no Bolt file", map[string][]byte{"a": []byte("text")}, "no Bolt file in it"},
+		{"called manifest", map[string][]byte{"manifest": torn}, "cannot hold a file of that name"},
+		{"no UTF-8", map[string][]byte{"a\xff": torn}, "cannot hold a file of that name"},
+		{"no meta that is valid", map[string][]byte{"a": noMetas}, "a: "},
+		{"torn", map[string][]byte{"a": torn, "manifest.d/manifest": torn}, ""},
+	} {
+		dir := t.TempDir()
+		for name, data := range tt.files {
+			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if tt.says == "" {
+			// What lies there damaged is copied as it lies there.
+			_, got := read(t, Dir{Path: dir}, chain.Manifest{})
+			if !maps.EqualFunc(got, tt.files, bytes.Equal) {
+				t.Errorf("%s: not the bytes of the file", tt.name)
+			}
+			continue
+		}
+		if _, err := (Dir{Path: dir}).Begin(t.Context(), chain.Manifest{}); err == nil || !strings.Contains(err.Error(), tt.says) || hint.Of(err) == "" {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	if _, err := (Dir{Path: filepath.Join(t.TempDir(), "none")}).Begin(t.Context(), chain.Manifest{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSource ends early, and with an error of the file.
+func TestSource(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "a.db"), "b", monday, "k", strings.Repeat("v", 1<<20))
+	if err := os.WriteFile(filepath.Join(dir, "text"), []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	src := Source{Dir{Path: dir}}
+	r, err := src.Fetch(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := r.(interface{ Warnings() []string }).Warnings(); len(w) != 1 {
+		t.Errorf("%q", w)
+	}
+	if _, err := io.CopyN(io.Discard, r, 1000); err != nil {
+		t.Error(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if r, err = src.Fetch(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := io.Copy(io.Discard, r); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	// All locks are free again.
+	put(t, filepath.Join(dir, "a.db"), "b", monday)
+
+	c, err := Dir{Path: dir}.Begin(t.Context(), chain.Manifest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "a.db"), 8192); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Write(t.Context(), io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a file that became shorter: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
