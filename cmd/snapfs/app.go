@@ -30,7 +30,8 @@ type App struct {
 const description = `Mount, browse and restore InfluxDB 0.9 snapshots.
 
 A snapshot is a chain of tar files as "influxd backup" wrote them: snap, snap.0, snap.1, … Name the first; the
-others are found. Any other tar and any Bolt file work as well. Nothing is ever written to them.`
+others are found. Any other tar and any Bolt file work as well. Nothing is ever written to them, and only backup
+adds to a chain.`
 
 // cli is the command line.
 type cli struct {
@@ -41,6 +42,7 @@ type cli struct {
 	Restore restoreCmd `cmd:"" help:"Copy the files of a snapshot into a directory."`
 	Flatten flattenCmd `cmd:"" help:"Make one full snapshot of a chain."`
 	Prune   pruneCmd   `cmd:"" help:"Say which bytes of a chain nothing needs."`
+	Backup  backupCmd  `cmd:"" help:"Take a backup of a server, or of a directory of Bolt files."`
 	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV, JSON or Parquet, or send them to a server."`
 	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
 	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
@@ -96,7 +98,7 @@ func (a *App) Run(ctx context.Context, args []string) (code int) {
 	kongcompletion.Register(parser,
 		kongcompletion.WithPredictor("file", complete.PredictFiles("*")),
 		kongcompletion.WithPredictor("dir", complete.PredictDirs("*")))
-	k, err := parser.Parse(args)
+	k, err := parser.Parse(oldFlags(args))
 	if err != nil {
 		return a.usage(err)
 	}

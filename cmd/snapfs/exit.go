@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/snapfs/snapfs/backup"
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/dataset"
@@ -50,7 +51,7 @@ func exitHelp() string {
 		{exitBroken, "broken chain, or no such point in it"},
 		{exitDamage, "damage found"},
 		{exitConflict, "files in the way; nothing written"},
-		{exitIncomplete, "restore: incomplete, or undone; export: the server refused points"},
+		{exitIncomplete, "restore: incomplete, or undone; export: the server refused points; backup: no whole answer"},
 		{exitInterrupted, "interrupted"},
 	} {
 		fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.text)
@@ -89,6 +90,10 @@ func exitCode(err error) int {
 		code   int
 	}{
 		{context.Canceled, exitInterrupted},
+		{backup.ErrLocked, exitConflict},
+		{backup.ErrGap, exitBroken},
+		{backup.ErrDamaged, exitDamage},
+		{backup.ErrAnswer, exitIncomplete},
 		{restore.ErrConflict, exitConflict},
 		{restore.ErrOverlap, exitConflict},
 		{restore.ErrIncomplete, exitIncomplete},

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/snapfs/snapfs/internal/sample"
+)
+
+// TestBackupEvery goes on through a failure, until it is interrupted.
+func TestBackupEvery(t *testing.T) {
+	dir := t.TempDir()
+	data, _, err := sample.Torn(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "data", "app.db")
+	if err := os.Mkdir(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	code := make(chan int)
+	snap := filepath.Join(dir, "%Y", "snap")
+	go func() {
+		app := &App{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Getenv: os.Getenv}
+		code <- app.Run(ctx, []string{"backup", "--from", filepath.Dir(file), "--every", "20ms", "--keep", "all", snap})
+	}()
+	// At first there is nothing to be backed up, and that is an error.
+	until(t, func() bool { found, _ := filepath.Glob(filepath.Join(dir, "[0-9]*")); return len(found) > 0 })
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { found, _ := filepath.Glob(filepath.Join(dir, "*", "snap.1")); return len(found) > 0 })
+	cancel()
+	if c := <-code; c != exitOK && c != exitInterrupted {
+		t.Errorf("exit code %d", c)
+	}
+	if !strings.Contains(stderr.String(), "snap.1: ") {
+		t.Errorf("%s", &stderr)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*", "*.pending")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
+func TestOldFlags(t *testing.T) {
+	for in, want := range map[string]string{
+		"backup -host a:1 snap":  "backup --host a:1 snap",
+		"backup -host=a:1 snap":  "backup --host=a:1 snap",
+		"backup --host a:1 snap": "backup --host a:1 snap",
+		"ls -host":               "ls -host",
+	} {
+		if got := strings.Join(oldFlags(strings.Fields(in)), " "); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
