@@ -151,6 +151,7 @@ func (s *Series) join(one influx.Series, sh *Shard) {
 		s.Tags, s.Listed = one.Tags, true
 	}
 	s.Stored = s.Stored || one.Stored
+	s.Dropped = s.Dropped && one.Dropped
 	s.shards = append(s.shards, sh)
 }
 

@@ -24,6 +24,9 @@ type Source struct {
 
 	// Metas are the metadata that may know a shard, the newest first.
 	Metas []*influx.Meta
+	// Dropped includes series that were dropped and that shards of release
+	// candidates still have.
+	Dropped bool
 
 	// Bolt opens a Bolt file of the view by its path. It is called concurrently.
 	Bolt func(path string) (*boltview.DB, error)
@@ -159,7 +162,10 @@ func (s *Set) openShard(sh *Shard) (*influx.Shard, error) {
 	if err != nil {
 		return nil, &ShardError{sh.Path, err}
 	}
-	opts := influx.ShardOptions{Meta: sh.meta, ID: sh.ID, Database: sh.Database}
+	opts := influx.ShardOptions{Meta: sh.meta, ID: sh.ID, Database: sh.Database, Dropped: s.src.Dropped}
+	if i := slices.Index(s.src.Metas, sh.meta); i >= 0 {
+		opts.Older = s.src.Metas[i+1:]
+	}
 	if s.src.Copies != nil {
 		copies := sync.OnceValue(func() []*influx.Shard { return s.copies(sh) })
 		opts.Fields = func(measurement string) []influx.Field {

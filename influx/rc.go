@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/snapfs/snapfs/boltview"
 )
@@ -18,10 +20,14 @@ type rc struct {
 	meta     *Meta
 	database string
 	why      string // there is no database
+	older    []*Meta
+	dropped  bool // what only older metadata know is shown
+	index    func() *rcIndex
 }
 
 func newRC(root *boltview.Bucket, opts ShardOptions) *rc {
-	s := &rc{root: root, meta: opts.Meta, database: opts.Database}
+	s := &rc{root: root, meta: opts.Meta, database: opts.Database, dropped: opts.Dropped}
+	s.index = sync.OnceValue(s.newIndex)
 	switch {
 	case s.meta == nil:
 		s.why = "no metadata were given"
@@ -36,6 +42,13 @@ func newRC(root *boltview.Bucket, opts ShardOptions) *rc {
 			s.why = fmt.Sprintf("the metadata have no shard %d", opts.ID)
 		}
 	}
+	for _, m := range opts.Older {
+		// Numbers of series hold as long as there is the database, and numbers of
+		// shards for ever: only metadata that know the shard mean the same series.
+		if p, ok := m.Shard(opts.ID); ok && s.why == "" && p.Database.Name == s.database {
+			s.older = append(s.older, m)
+		}
+	}
 	return s
 }
 
@@ -44,14 +57,80 @@ type rcIndex struct {
 	byID  map[uint64]Series
 	byKey map[string]uint64
 	errs  []error
+	// dropped are numbers that only older metadata know: those that are not in
+	// byID have been dealt with.
+	dropped map[uint64]bool
 }
 
-// index returns the series of the shard's database.
-func (s *rc) index() *rcIndex {
+// newIndex returns the series of the shard's database, and those that were
+// dropped from it and are in the shard.
+func (s *rc) newIndex() *rcIndex {
 	if s.why != "" {
 		return new(rcIndex)
 	}
-	return s.meta.seriesIndex(s.database)
+	x := s.meta.seriesIndex(s.database)
+	if len(s.older) == 0 {
+		return x
+	}
+	x = &rcIndex{byID: maps.Clone(x.byID), byKey: maps.Clone(x.byKey), errs: slices.Clone(x.errs), dropped: map[uint64]bool{}}
+	for it, err := range s.root.All() {
+		if err != nil || len(it.Key) != 8 || !it.IsBucket() {
+			continue // told by who reads the series
+		}
+		id := binary.BigEndian.Uint64(it.Key)
+		if _, ok := x.byID[id]; ok {
+			continue
+		}
+		series, m, ok := s.gone(id)
+		if !ok {
+			continue
+		}
+		x.dropped[id] = true
+		if !s.dropped {
+			continue
+		}
+		reason := ""
+		if other, ok := x.byKey[series.Key]; ok {
+			reason = fmt.Sprintf("series %d has its key", other)
+		} else if !s.sameFields(series.Measurement, m) {
+			reason = "its measurement was defined anew"
+		}
+		if reason != "" {
+			x.errs = append(x.errs, &ValueError{Key: slices.Clone(it.Key), Reason: fmt.Sprintf("series %d, %q: was dropped, and %s", id, series.Key, reason)})
+			continue
+		}
+		series.Dropped = true
+		x.byID[id] = series
+		x.byKey[series.Key] = id
+	}
+	return x
+}
+
+// gone returns the series that the newest of the older metadata have under a
+// number.
+func (s *rc) gone(id uint64) (Series, *Meta, bool) {
+	for _, m := range s.older {
+		if series, ok := m.seriesIndex(s.database).byID[id]; ok {
+			return series, m, true
+		}
+	}
+	return Series{}, nil, false
+}
+
+// sameFields reports whether the fields that older metadata define for a
+// measurement are those that are used now.
+func (s *rc) sameFields(measurement string, older *Meta) bool {
+	then, err := fieldsIn(older, s.database, measurement)
+	now, err2 := s.fields(measurement)
+	if err != nil || err2 != nil {
+		return false
+	}
+	for _, f := range then {
+		if !slices.ContainsFunc(now, func(g Field) bool { return g.ID == f.ID && g.Name == f.Name && g.Type == f.Type }) {
+			return false
+		}
+	}
+	return true
 }
 
 // seriesIndex reads the series of a database, and keeps them.
@@ -94,7 +173,17 @@ func (s *rc) fields(measurement string) ([]Field, error) {
 	if s.why != "" {
 		return nil, nil
 	}
-	b, err := s.meta.database(s.database)
+	list, err := fieldsIn(s.meta, s.database, measurement)
+	for i := 0; s.dropped && len(list) == 0 && err == nil && i < len(s.older); i++ {
+		list, err = fieldsIn(s.older[i], s.database, measurement)
+	}
+	return list, err
+}
+
+// fieldsIn returns the fields of a measurement in the metadata of a release
+// candidate.
+func fieldsIn(m *Meta, database, measurement string) ([]Field, error) {
+	b, err := m.database(database)
 	if err == nil && b != nil {
 		b, err = b.Bucket([]byte("Measurements"))
 	}
@@ -143,6 +232,9 @@ func (s *rc) series() iter.Seq2[Series, error] {
 				if ok {
 					series.Stored = true
 					list = append(list, series)
+					continue
+				}
+				if x.dropped[id] {
 					continue
 				}
 				why := s.why

@@ -116,3 +116,62 @@ func TestCandidateBad(t *testing.T) {
 		}
 	}
 }
+
+// TestCandidateDropped: shards keep the points of series that were dropped from
+// the metadata. Older metadata tell what they were.
+func TestCandidateDropped(t *testing.T) {
+	grid := func(tr tree) tree { return tr["Databases"].(tree)["grid"].(tree) }
+	metaWith := func(change func(series tree, grid tree)) *influx.Meta {
+		tr := modelMeta()
+		change(grid(tr)["Series"].(tree)["m"].(tree), grid(tr))
+		return openMeta(t, tr.bytes(t))
+	}
+	tr := rcShard()
+	for i := range 5 {
+		tr[be(uint64(i))] = tree{be(5): data(val{2, int64(i)})}
+	}
+	older := openMeta(t, modelMeta().bytes(t))
+	newest := metaWith(func(series, _ tree) { delete(series, be(1)); delete(series, be(3)) })
+	opts := influx.ShardOptions{Meta: newest, ID: 4, Older: []*influx.Meta{older}}
+	living := []string{`m,t=0 "m" [{"t" "0"}] true true`, `m,t=2 "m" [{"t" "2"}] true true`, `m,t=4 "m" [{"t" "4"}] true true`}
+	s := openShard(t, tr, opts)
+	same(t, "left out", seriesOf(s), living...)
+	same(t, "left out", allPoints(s, "m,t=1"))
+
+	opts.Dropped = true
+	s = openShard(t, tr, opts)
+	same(t, "dropped", seriesOf(s), living[0], `m,t=1 "m" [{"t" "1"}] true true`, living[1], `m,t=3 "m" [{"t" "3"}] true true`, living[2])
+	same(t, "dropped", allPoints(s, "m,t=1"), "5 i=1")
+	for series, err := range s.Series() {
+		if gone := series.Key == "m,t=1" || series.Key == "m,t=3"; err != nil || series.Dropped != gone {
+			t.Errorf("%+v, %v", series, err)
+		}
+	}
+
+	// A measurement that is gone with all its series.
+	opts.Meta = metaWith(func(_, grid tree) { grid["Series"], grid["Measurements"] = tree{}, tree{} })
+	s = openShard(t, tr, opts)
+	same(t, "measurement", allPoints(s, "m,t=4"), "5 i=4")
+
+	// What cannot be told apart from what came after it is an error.
+	opts.Meta = metaWith(func(series, _ tree) { delete(series, be(1)); series[be(7)] = `{"ID":7,"Tags":{"t":"1"}}` })
+	s = openShard(t, tr, opts)
+	if got := seriesOf(s); len(got) != 5 || !strings.HasSuffix(got[0], `series 1, "m,t=1": was dropped, and series 7 has its key`) {
+		t.Errorf("%q", got)
+	}
+	opts.Meta = metaWith(func(series, grid tree) {
+		delete(series, be(1))
+		grid["Measurements"] = tree{"m": `{"name":"m","fields":[{"id":2,"name":"other","type":"float"}]}`}
+	})
+	s = openShard(t, tr, opts)
+	if got := seriesOf(s); len(got) != 5 || !strings.HasSuffix(got[0], `series 1, "m,t=1": was dropped, and its measurement was defined anew`) {
+		t.Errorf("%q", got)
+	}
+
+	// Metadata that do not know the shard may have the numbers for other series.
+	opts.Meta, opts.ID, opts.Database = newest, 99, "grid"
+	s = openShard(t, tr, opts)
+	if got := seriesOf(s); len(got) != 5 || !strings.HasSuffix(got[0], `has no such series`) {
+		t.Errorf("%q", got)
+	}
+}

@@ -17,6 +17,9 @@ type Series struct {
 	// Stored is set if the shard has a bucket for the points of the series, or
 	// points in its write-ahead log.
 	Stored bool `json:"stored"`
+	// Dropped is set if the newest metadata do not know the series any more, see
+	// [ShardOptions].
+	Dropped bool `json:"dropped,omitempty"`
 }
 
 // merge returns the series of several lists, each of which is in the order of

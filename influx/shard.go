@@ -29,6 +29,12 @@ type ShardOptions struct {
 	// Database does so in place of ID, for a shard that the metadata do not have.
 	Database string
 
+	// Older are metadata of earlier times, the newest first. Release candidates
+	// left the points of a dropped series in its shards: what only Older know was
+	// dropped, and is left out, or is there if Dropped is set.
+	Older   []*Meta
+	Dropped bool
+
 	// Fields returns more fields of a measurement, for numbers that the shard
 	// does not define: bz1 wrote definitions up to ten minutes after points, and
 	// b1 brought back points after their measurement was dropped. They should

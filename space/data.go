@@ -19,7 +19,7 @@ func (t *Tree) Data() *dataset.Set {
 }
 
 func (t *Tree) newData() *dataset.Set {
-	return dataset.New(dataset.Source{View: t.view, Metas: t.metas(t.view.Point()), Bolt: t.bolts.open, Copies: t.copies})
+	return dataset.New(dataset.Source{View: t.view, Metas: t.metas(t.view.Point()), Dropped: t.mode != chain.Hide, Bolt: t.bolts.open, Copies: t.copies})
 }
 
 // LayerData returns the data of what one layer of the chain holds by itself. The

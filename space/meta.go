@@ -119,6 +119,9 @@ func (t *Tree) metaJSON() ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
+	if t.hashes {
+		m.Meta = m.WithHashes()
+	}
 	err = e.Encode(m.Meta)
 	return b.Bytes(), err
 }

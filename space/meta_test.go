@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,21 @@ func TestMetaJSON(t *testing.T) {
 	// Where the file called meta is none, there is no such file.
 	if _, err := fs.Stat(open(t, writeChain(t), space.Options{}), ".snapfs/meta.json"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("meta.json of nonsense: %v", err)
+	}
+}
+
+// TestHashes: hashes of passwords are shown to those who ask for them.
+func TestHashes(t *testing.T) {
+	meta := sample.Meta{Databases: []sample.Database{{Name: "db"}}, Users: []sample.User{{Name: "root", Hash: "$2a$10$xyz"}}}
+	path := filepath.Join(t.TempDir(), "snap")
+	if err := sample.Write(path, sample.Layer{Time: sample.Start, Files: []sample.File{{Name: "meta", Data: meta.Bytes(), Modified: sample.Start}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, show := range []bool{false, true} {
+		b, err := fs.ReadFile(open(t, path, space.Options{ShowHashes: show}), ".snapfs/meta.json")
+		if err != nil || !strings.Contains(string(b), `"name": "root"`) || strings.Contains(string(b), `"hash": "$2a$10$xyz"`) != show {
+			t.Errorf("shown %v: %v\n%s", show, err, b)
+		}
 	}
 }
 

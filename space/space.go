@@ -43,6 +43,9 @@ type Options struct {
 	// ShowControl lists the control directory in the root.
 	ShowControl bool
 
+	// ShowHashes shows the hashes of passwords in meta.json.
+	ShowHashes bool
+
 	// Status makes the content of status.json, each time it is read. Without
 	// it there is no such file.
 	Status func() ([]byte, error)
@@ -66,11 +69,12 @@ type Tree struct {
 	show    bool
 	time    time.Time
 
-	chain *chain.Chain
-	mode  chain.Ghosts
-	view  *chain.View
-	bolts *bolts
-	maps  maps
+	chain  *chain.Chain
+	mode   chain.Ghosts
+	hashes bool // shown in meta.json
+	view   *chain.View
+	bolts  *bolts
+	maps   maps
 
 	file *os.File // bare Bolt file
 	db   *boltview.DB
@@ -100,7 +104,7 @@ func Open(name string, opts Options) (*Tree, error) {
 		c.Close()
 		return nil, err
 	}
-	t.chain, t.mode = c, opts.Ghosts
+	t.chain, t.mode, t.hashes = c, opts.Ghosts, opts.ShowHashes
 	t.view = t.ghosts(view, opts.Ghosts)
 	t.root = t.view
 	t.bolts = newBolts(t.view, &t.maps, opts.Bolt)

@@ -10,19 +10,26 @@ import (
 
 type catCmd struct {
 	atFlag
+	hashesFlag
 	snapArg
 	Path []string `arg:"" help:"Files, one after the other. .snapfs/… works too."`
+}
+
+// hashesFlag shows what else is left out.
+type hashesFlag struct {
+	ShowHashes bool `help:"Show the hashes of passwords in .snapfs/meta.json. The file meta has them in any case."`
 }
 
 func (catCmd) Help() string {
 	return `Examples:
   snapfs cat /tmp/snap telemetry/default/1 > shard-1.db
   snapfs cat --at 0 /tmp/snap meta | protoc --decode_raw
-  snapfs cat /tmp/snap .snapfs/chain.json`
+  snapfs cat /tmp/snap .snapfs/chain.json
+  snapfs cat --show-hashes /tmp/snap .snapfs/meta.json | jq .users`
 }
 
 func (c *catCmd) Run(a *App) error {
-	t, err := c.open(space.Options{At: c.At})
+	t, err := c.open(space.Options{At: c.At, ShowHashes: c.ShowHashes})
 	if err != nil {
 		return err
 	}

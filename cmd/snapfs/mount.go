@@ -27,6 +27,7 @@ type mountCmd struct {
 	Verbose    bool   `short:"v" help:"Say what was mounted, and log more."`
 	At         string `placeholder:"POINT" help:"Show this point in time at the root, see snapfs points. All points are in .snapfs/points."`
 	ghostsFlag
+	hashesFlag
 	engineFlags
 	AllowOther  bool    `help:"Let other users in, as the permission bits say."`
 	Mkdir       bool    `help:"Make the directory, and remove it after unmounting."`
@@ -109,7 +110,7 @@ func (c *mountCmd) foreground(a *App) (err error) {
 		return err
 	}
 	c.Snap = source // who reads .snapfs may be anywhere
-	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl, Status: status})
+	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl, ShowHashes: c.ShowHashes, Status: status})
 	if err != nil {
 		return err
 	}

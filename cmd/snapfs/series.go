@@ -170,6 +170,7 @@ type seriesLine struct {
 	Measurement string            `json:"measurement"`
 	Tags        map[string]string `json:"tags"`
 	Shards      []uint64          `json:"shards"`
+	Dropped     bool              `json:"dropped,omitempty"`
 }
 
 func (c *seriesCmd) Run(a *App) error {
@@ -190,7 +191,11 @@ func (c *seriesCmd) Run(a *App) error {
 			if err != nil {
 				return err
 			}
-			return print(nameOf(s.Database), nameOf(s.Policy), nameOf(s.Key))
+			key := nameOf(s.Key)
+			if s.Dropped {
+				key += "  [dropped]"
+			}
+			return print(nameOf(s.Database), nameOf(s.Policy), key)
 		}}
 	})
 }
@@ -198,7 +203,7 @@ func (c *seriesCmd) Run(a *App) error {
 func seriesLines(set *dataset.Set, f dataset.Filter) iter.Seq2[seriesLine, error] {
 	return func(yield func(seriesLine, error) bool) {
 		for s, err := range set.Series(f) {
-			line := seriesLine{Database: s.Database, Policy: s.Policy, Key: s.Key, Measurement: s.Measurement, Tags: map[string]string{}, Shards: []uint64{}}
+			line := seriesLine{Database: s.Database, Policy: s.Policy, Key: s.Key, Measurement: s.Measurement, Tags: map[string]string{}, Shards: []uint64{}, Dropped: s.Dropped}
 			for _, t := range s.Tags {
 				line.Tags[t.Key] = t.Value
 			}

@@ -30,7 +30,7 @@ func Chain(dir string) (string, error) {
 	defaults := Policy{Name: "default", GroupDuration: 7 * day, Groups: []Group{{1, monday.Add(-7 * day), monday}}}
 	week := Policy{Name: "week", Duration: 7 * day, GroupDuration: day, Groups: []Group{{2, monday.Add(-day), monday}}}
 	events := Database{"events", []Policy{{Name: "default", GroupDuration: 7 * day, Groups: []Group{{3, monday.Add(-7 * day), monday}}}}}
-	meta := Meta{[]Database{{"telemetry", []Policy{defaults, week}}, events}}
+	meta := Meta{Databases: []Database{{"telemetry", []Policy{defaults, week}}, events}}
 
 	w := writer{dir: dir}
 	t := Start

@@ -5,7 +5,11 @@ import "time"
 // Meta is the metadata of a server, as its raft store kept it.
 type Meta struct {
 	Databases []Database
+	Users     []User
 }
+
+// User is an administrator, with the hash of a password.
+type User struct{ Name, Hash string }
 
 // Database is one database and its retention policies. The first policy is the
 // default.
@@ -49,6 +53,9 @@ func (m Meta) Bytes() []byte {
 			}
 		}
 		b = appendBytes(b, 5, string(d))
+	}
+	for _, u := range m.Users {
+		b = appendBytes(b, 6, string(appendUint(appendBytes(appendBytes(nil, 1, u.Name), 2, u.Hash), 3, 1)))
 	}
 	b = appendUint(b, 7, node) // MaxNodeID
 	b = appendUint(b, 8, last) // MaxShardGroupID
