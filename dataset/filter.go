@@ -49,9 +49,14 @@ func (f Filter) span() (from, to int64) {
 	return f.From, f.To
 }
 
+// Names reports whether a policy of a database is selected by its name.
+func (f Filter) Names(database, policy string) bool {
+	return match(f.Database, database) && match(f.Policy, policy)
+}
+
 // shard reports whether a shard may hold something that is selected.
 func (f Filter) shard(sh *Shard) bool {
-	if !match(f.Database, sh.Database) || !match(f.Policy, sh.Policy) {
+	if !f.Names(sh.Database, sh.Policy) {
 		return false
 	}
 	if len(f.Shards) > 0 {

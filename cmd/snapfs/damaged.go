@@ -189,11 +189,28 @@ func (r *repairs) Close() error {
 	return os.RemoveAll(r.dir)
 }
 
+// temp makes the directory, once.
+func (r *repairs) temp() (err error) {
+	if r.dir == "" {
+		r.dir, err = os.MkdirTemp("", "snapfs-repair-")
+	}
+	return err
+}
+
+// file writes a file with a name that is no number, which lasts until r is
+// closed.
+func (r *repairs) file(name string, data []byte) (string, error) {
+	if err := r.temp(); err != nil {
+		return "", err
+	}
+	name = filepath.Join(r.dir, name)
+	return name, os.WriteFile(name, data, 0o600)
+}
+
 // repairAll repairs the files of list, notes what came of it in there, and
 // returns src with the repaired files in it, which last until r is closed.
 func (r *repairs) repairAll(a *App, src fs.FS, list []damagedFile, progress func(restore.Progress)) (fs.FS, error) {
-	var err error
-	if r.dir, err = os.MkdirTemp("", "snapfs-repair-"); err != nil {
+	if err := r.temp(); err != nil {
 		return nil, err
 	}
 	files := map[string]string{}

@@ -42,7 +42,7 @@ func (c *databasesCmd) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	f, err := dataFlags{Db: c.Db, Rp: c.Rp, Start: c.Start, End: c.End}.filter()
+	f, err := dataFlags{shardFlags: shardFlags{Db: c.Db, Rp: c.Rp}, Start: c.Start, End: c.End}.filter()
 	if err != nil {
 		return err
 	}

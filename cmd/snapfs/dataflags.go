@@ -12,13 +12,30 @@ import (
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
+// shardFlags select shards by where they belong.
+type shardFlags struct {
+	Db    string   `name:"db" placeholder:"GLOB" help:"Databases by name or glob."`
+	Rp    string   `name:"rp" placeholder:"GLOB" help:"Retention policies by name or glob."`
+	Shard []uint64 `placeholder:"ID" help:"Shards by number."`
+}
+
+// filter returns what the flags select.
+func (f shardFlags) filter() (dataset.Filter, error) {
+	out := dataset.Filter{Database: f.Db, Policy: f.Rp, Shards: f.Shard}
+	if err := out.Check(); err != nil {
+		return out, usageError(err)
+	}
+	return out, nil
+}
+
+// all reports whether nothing is left out.
+func (f shardFlags) all() bool { return f.Db == "" && f.Rp == "" && len(f.Shard) == 0 }
+
 // dataFlags select some of the data.
 type dataFlags struct {
-	Db          string   `name:"db" placeholder:"GLOB" help:"Databases by name or glob."`
-	Rp          string   `name:"rp" placeholder:"GLOB" help:"Retention policies by name or glob."`
+	shardFlags
 	Measurement string   `placeholder:"GLOB" help:"Measurements by name or glob."`
 	Series      string   `placeholder:"GLOB" help:"Series by a glob for their whole key, such as \"cpu,host=a*\"."`
-	Shard       []uint64 `placeholder:"ID" help:"Shards by number."`
 	Tag         []string `name:"where-tag" aliases:"tag" sep:"none" placeholder:"KEY=GLOB" help:"Series with a tag whose value matches; given more than once, all must."`
 	Start       string   `placeholder:"TIME" help:"First time: 2015-11-02, 2015-11-02T03:04:05Z, or nanoseconds since 1970."`
 	End         string   `placeholder:"TIME" help:"Last time, itself included; a date stands for the whole of its day."`
@@ -26,7 +43,11 @@ type dataFlags struct {
 
 // filter returns what the flags select.
 func (f dataFlags) filter() (dataset.Filter, error) {
-	out := dataset.Filter{Database: f.Db, Policy: f.Rp, Measurement: f.Measurement, Series: f.Series, Shards: f.Shard}
+	out, err := f.shardFlags.filter()
+	if err != nil {
+		return out, err
+	}
+	out.Measurement, out.Series = f.Measurement, f.Series
 	for _, t := range f.Tag {
 		k, glob, ok := strings.Cut(t, "=")
 		if !ok || k == "" {
@@ -41,7 +62,6 @@ func (f dataFlags) filter() (dataset.Filter, error) {
 		return out, nil
 	}
 	out.From, out.To = math.MinInt64, math.MaxInt64
-	var err error
 	if f.Start != "" {
 		if out.From, _, err = parseSpan(f.Start); err != nil {
 			return out, usageError(fmt.Errorf("--start: %w", err))

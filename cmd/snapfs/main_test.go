@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"github.com/rogpeppe/go-internal/testscript"
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/snapfs/snapfs/erofs"
 	"github.com/snapfs/snapfs/fs"
@@ -76,6 +78,8 @@ func scripts(t *testing.T, p testscript.Params, engine string) testscript.Params
 		"exits":     exits,
 		"truncate":  truncate,
 		"unchanged": unchanged,
+		"lockbolt":  lockBolt,
+		"listen":    listen,
 	}
 	p.Setup = func(env *testscript.Env) error {
 		env.Defer(func() { unmountBelow(t, env.WorkDir) })
@@ -167,6 +171,31 @@ func writeTorn(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("POINTS", strconv.Itoa(points))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// lockBolt is "lockbolt FILE": the lock of a Bolt file is held, as by a server,
+// until the script ends.
+func lockBolt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: lockbolt file")
+	}
+	db, err := bolt.Open(ts.MkAbs(args[0]), 0o600, nil)
+	ts.Check(err)
+	ts.Defer(func() { db.Close() })
+}
+
+// listen is "listen VAR": a free port of 127.45.67.89 is listened on until the
+// script ends, and VAR is its number.
+func listen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: listen variable")
+	}
+	l, err := net.Listen("tcp", "127.45.67.89:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(err)
+	ts.Setenv(args[0], port)
 }
 
 // exits is "exits CODE program args…".

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/internal/hint"
@@ -18,11 +16,11 @@ import (
 
 type restoreCmd struct {
 	Snap       string            `arg:"" optional:"" name:"snap" help:"Path of a snapshot, or the directory it is mounted on, or a copy of such a directory." predictor:"file"`
-	Target     string            `required:"" short:"t" placeholder:"DIR" help:"Directory to restore into; made if it is not there." predictor:"dir"`
+	Target     string            `short:"t" placeholder:"DIR" help:"Directory to restore into; made if it is not there." predictor:"dir"`
 	Include    []string          `short:"i" sep:"none" placeholder:"GLOB" help:"Restore only what matches. Repeatable. ** crosses directories; a pattern without a slash matches any element."`
 	Exclude    []string          `short:"e" sep:"none" placeholder:"GLOB" help:"Leave out what matches. Repeatable; wins over --include."`
 	NewerThan  string            `placeholder:"TIME" help:"Leave out files last changed at or before a time: 2015-11-02, 2015-11-02T03:04:05Z, or the name of a point, which stands for its time."`
-	Replace    bool              `help:"Replace the target though it holds something. What is there is kept beside it as NAME.before-TIME."`
+	Replace    bool              `help:"Replace the target, or the directories of a server, though it holds something. What is there is kept beside it as NAME.before-TIME."`
 	DiscardOld bool              `help:"Remove what was replaced, when all is done."`
 	Overwrite  restore.Overwrite `default:"never" placeholder:"WHEN" help:"Without --replace, what to do with files that are already there: never, if-changed, if-newer, always. With never, a file in the way stops the restore before anything is written."`
 	Damaged    string            `default:"refuse" enum:"refuse,keep,skip,repair" placeholder:"WHAT" help:"What to do with files that are cut off and Bolt files that are not sound: refuse, keep, skip, repair. With refuse, one of them stops the restore before anything is written."`
@@ -32,8 +30,14 @@ type restoreCmd struct {
 	DryRun     bool              `short:"n" help:"Print what would be done, and do nothing."`
 	JSON       bool              `name:"json" help:"A JSON report; with --dry-run one object a line for each path."`
 	Quiet      bool              `short:"q" help:"No progress and no summary."`
+	Meta       string            `default:"keep" enum:"keep,prune" placeholder:"WHAT" help:"What the metadata know in the end: keep leaves them as they are, prune makes them know only what --db, --rp and --shard select."`
+	Owner      string            `placeholder:"USER[:GROUP]" help:"Who owns what is written, by name or number."`
+	Mode       octal             `placeholder:"MODE" help:"Permission bits of files, octal; 0600 for a server."`
+	DirMode    octal             `placeholder:"MODE" help:"Permission bits of directories, octal; 0700 for a server."`
 	atFlag
 	ghostsFlag
+	shardFlags
+	serverFlags
 }
 
 func (restoreCmd) Help() string {
@@ -49,34 +53,52 @@ with repair a new file is written with all that can be read, which is all that t
 torn. Repaired files are made in $TMPDIR first. What cannot be read to its end is left out with a complaint, and
 exit code 21, unless skip says to be silent about it.
 
+With --config, or --meta-dir and --data-dir, the snapshot becomes the directories that an InfluxDB 0.9 server starts
+from: shards in one, and in the other a raft store that holds the metadata. (--broker-dir and --data-dir for a release
+candidate, 0.9.0-rc16 to rc31.) The server must not run. Start one of the release that wrote the snapshot, or a later
+one of 0.9. It has to find the address in the raft store that it takes for its own: up to 0.9.2 that is its host name
+resolved, from 0.9.3 on the host name as configured. The snapshot tells which it was; --node-address says otherwise.
+A server that knows no leader, or refuses writes with HTTP 500, has found the wrong one.
+
 Examples:
   snapfs restore /tmp/snap --target /tmp/out                  the newest point
   snapfs restore /tmp/snap --at 0 -t /tmp/out -i 'telemetry'  one database, as of the first incremental
   snapfs restore /mnt/snap --target /tmp/out --dry-run        from a mount; only show the plan
   snapfs restore /tmp/snap -t /tmp/out --replace              keep what is there as /tmp/out.before-…
   snapfs restore /tmp/snap -t /tmp/out --damaged repair       sound files out of torn ones
-  snapfs restore --recover -t /tmp/out                        after a crash`
+  snapfs restore --recover -t /tmp/out                        after a crash
+  snapfs restore /tmp/snap --config /etc/influxdb/influxdb.conf --owner influxdb
+                                                              what the old server starts from`
 }
 
-// job is a restore that is planned.
+// aim is a directory that is restored.
+type aim struct {
+	dir  string
+	tree fs.FS
+	keep func(p string, e fs.DirEntry) bool // which paths of tree; nil for all
+	made bool                               // the tree is made here: it is whole, and is taken whole
+}
+
+// job is a restore that is planned: of one directory, or of several as one.
 type job struct {
-	plan *restore.Plan
-	swap *restore.Swap // nil if files are put into the target one by one
+	aims  []aim
+	plans []*restore.Plan
+	swap  *restore.Swap // nil if files are put into the target one by one
 }
 
 func (j *job) err() error {
 	if j.swap != nil {
 		return j.swap.Err()
 	}
-	return j.plan.Err()
+	return j.plans[0].Err()
 }
 
-func (j *job) run(ctx context.Context) (restore.Report, error) {
+func (j *job) run(ctx context.Context) ([]restore.Report, error) {
 	if j.swap == nil {
-		return j.plan.Run(ctx)
+		r, err := j.plans[0].Run(ctx)
+		return []restore.Report{r}, err
 	}
-	reports, err := j.swap.Run(ctx)
-	return reports[0], err
+	return j.swap.Run(ctx)
 }
 
 func (c *restoreCmd) Run(a *App) (err error) {
@@ -96,13 +118,19 @@ func (c *restoreCmd) Run(a *App) (err error) {
 		return err
 	}
 	defer src.close()
-	if err := restore.Apart(c.Target, src.protect); err != nil {
-		return err
-	}
-	bar := a.progress(c.Quiet || c.JSON || c.DryRun)
 	var tmp repairs
 	defer func() { err = errors.Join(err, tmp.Close()) }()
-	job, damaged, err := c.plan(a, src, bar, &tmp)
+	aims, addr, err := c.aims(a, src, &tmp)
+	if err != nil {
+		return err
+	}
+	for _, at := range aims {
+		if err := restore.Apart(at.dir, src.protect); err != nil {
+			return err
+		}
+	}
+	bar := a.progress(c.Quiet || c.JSON || c.DryRun)
+	job, damaged, err := c.plan(a, src, aims, bar, &tmp)
 	if job == nil {
 		bar.finish()
 		return err
@@ -110,34 +138,34 @@ func (c *restoreCmd) Run(a *App) (err error) {
 	if c.DryRun {
 		bar.finish()
 		a.tellDamage(damaged)
-		return errors.Join(c.print(a, job.plan), cmp.Or(err, job.err()))
+		return errors.Join(c.print(a, job), cmp.Or(err, job.err()))
 	}
-	report := restore.Report{Target: c.Target, Remaining: job.plan.Report().Files}
+	var reports []restore.Report
+	for i, p := range job.plans {
+		reports = append(reports, restore.Report{Target: aims[i].dir, Remaining: p.Report().Files})
+	}
 	if err == nil {
 		a.tellDamage(damaged)
 		if job.swap != nil && job.swap.Resumes() && job.err() == nil && !c.Quiet {
 			fmt.Fprintf(a.Stderr, "snapfs: going on with what an interrupted restore has copied\n")
 		}
-		report, err = job.run(a.ctx)
+		reports, err = job.run(a.ctx)
 	}
 	bar.finish()
 	if c.JSON {
-		jerr := a.printJSON(struct {
-			restore.Report
-			Damaged []damagedFile `json:"damaged,omitempty"`
-		}{report, damaged})
-		if jerr != nil {
-			return jerr
-		}
-		return err
+		return cmp.Or(c.printReports(a, reports, addr, damaged), err)
 	}
-	return c.tell(a, job, report, err)
+	return c.tell(a, job, reports, addr, err)
 }
 
 // check looks at the flags alone.
 func (c *restoreCmd) check() error {
-	usage := func(text string) error { return &codeError{errors.New(text), exitUsage} }
+	usage := func(text string) error { return usageError(errors.New(text)) }
 	switch {
+	case c.Target == "" && !c.server():
+		return usage("missing flags: --target=DIR, or --config=FILE")
+	case c.Target != "" && c.server():
+		return usage("--target is for the files of a snapshot, --config and the directories of a server for a server: one or the other")
 	case c.Recover && c.Snap != "":
 		return usage("--recover needs no snapshot: it reads nothing")
 	case c.Recover:
@@ -146,66 +174,81 @@ func (c *restoreCmd) check() error {
 		return usage("expected \"<snap>\"")
 	case c.Replace && c.Overwrite != restore.Never:
 		return usage("--replace and --overwrite exclude each other: one replaces the whole directory, the other single files in it")
+	case c.server() && c.Overwrite != restore.Never:
+		return usageError(hint.Wrap(errors.New("--overwrite: the files of two servers do not mix"), "--replace puts new directories in the place of the old ones"))
 	case c.DiscardOld && !c.Replace:
 		return usage("--discard-old is for --replace")
 	case c.Jobs < 0:
 		return usage("--jobs must not be negative")
+	case c.Meta == "prune" && c.all():
+		return usage("--meta prune: nothing is selected by --db, --rp or --shard")
 	}
-	return nil
+	_, err := c.filter()
+	return err
 }
 
 // recover ends what an interrupted restore of the target has left. With resume,
 // what it has copied is left for this one.
 func (c *restoreCmd) recover(a *App, resume bool) error {
-	r, err := restore.Recover(c.Target, resume)
-	switch {
-	case err != nil:
+	dirs, err := c.dirs()
+	if err != nil {
 		return err
-	case c.JSON && !resume:
-		if r == nil {
-			r = &restore.Recovery{}
-		}
-		return a.printJSON(r)
-	case r == nil && !resume:
-		if !c.Quiet {
-			fmt.Fprintf(a.Stderr, "%s: no restore was interrupted, nothing to do\n", c.Target)
-		}
-		return nil
-	case r == nil, r.Kept:
-		return nil
 	}
-	for _, t := range r.Targets {
-		if r.Finished {
-			a.warn("%s: an interrupted restore is finished now: the new directory is in place", t)
-		} else {
-			a.warn("%s: an interrupted restore is undone: what it had copied is removed, and nothing else had been changed", t)
+	if c.server() {
+		if err := unlocked(a, dirs...); err != nil {
+			return err
 		}
 	}
-	for _, name := range r.Aside {
-		fmt.Fprintf(a.Stderr, "what was there before is kept as %s\n", name)
+	var found *restore.Recovery
+	for _, dir := range dirs {
+		r, err := restore.Recover(dir, resume)
+		if err != nil {
+			return err
+		}
+		found = cmp.Or(found, r) // the first is about the others, too
 	}
-	return nil
+	return c.tellRecovery(a, dirs, found, resume)
 }
 
-// plan makes the plan, and finds out what is damaged. Repaired files are in tmp.
-// With a job, the error says why it must not be carried out.
-func (c *restoreCmd) plan(a *App, src *restoreSource, bar *progress, tmp *repairs) (*job, []damagedFile, error) {
+// options returns what the flags say about writing an aim.
+func (c *restoreCmd) options(at aim) (restore.Options, error) {
+	owner, err := parseOwner(c.Owner)
+	opts := restore.Options{
+		Overwrite: c.Overwrite, Workers: c.Jobs, NoSync: c.NoSync,
+		FileMode: fs.FileMode(c.Mode), DirMode: fs.FileMode(c.DirMode), Owner: owner,
+	}
+	if !at.made {
+		opts.Include, opts.Exclude = c.Include, c.Exclude
+	}
+	return opts, err
+}
+
+// plan makes the plan, and finds out what is damaged in the first of the aims,
+// which is the only one that a snapshot is in. Repaired files are in tmp. With a
+// job, the error says why it must not be carried out.
+func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress, tmp *repairs) (*job, []damagedFile, error) {
 	newer, err := c.newer(src)
 	if err != nil {
 		return nil, nil, err
 	}
 	skipped := map[string]bool{}
-	opts := restore.Options{
-		Include: c.Include, Exclude: c.Exclude, NewerThan: newer, Overwrite: c.Overwrite,
-		Workers: c.Jobs, NoSync: c.NoSync, Progress: bar.update,
-		Filter: func(p string, e fs.DirEntry) bool {
-			return p != space.Control && !skipped[p] && src.wants(p, e)
-		},
+	var opts []restore.Options
+	for _, at := range aims {
+		o, err := c.options(at)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.Progress = bar.update
+		if !at.made {
+			o.NewerThan = newer
+			o.Filter = func(p string, e fs.DirEntry) bool { return !skipped[p] && (at.keep == nil || at.keep(p, e)) }
+		}
+		opts = append(opts, o)
 	}
 	if err := src.whole(c.Damaged); err != nil {
 		return nil, nil, err
 	}
-	job, err := c.newJob(a.ctx, src, src.tree, opts)
+	job, err := c.newJob(a.ctx, src, aims, opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -217,7 +260,7 @@ func (c *restoreCmd) plan(a *App, src *restoreSource, bar *progress, tmp *repair
 	if src.snap != nil && src.snap.Chain() == nil {
 		list, err = c.bare(src.snap)
 	} else {
-		list, err = a.findDamage(src.tree, job.plan, bar.update)
+		list, err = a.findDamage(aims[0].tree, job.plans[0], bar.update)
 	}
 	if err != nil || len(list) == 0 {
 		return job, nil, err
@@ -229,40 +272,43 @@ func (c *restoreCmd) plan(a *App, src *restoreSource, bar *progress, tmp *repair
 		}
 		skipped[list[i].Path] = c.Damaged == "skip"
 	}
-	tree := src.tree
 	switch c.Damaged {
 	case "refuse":
-		return job, list, damageError(c.Target, list)
+		return job, list, damageError(aims[0].dir, list)
 	case "keep":
 		return job, list, nil
 	case "repair":
-		if tree, err = tmp.repairAll(a, tree, list, bar.update); err != nil {
+		if aims[0].tree, err = tmp.repairAll(a, aims[0].tree, list, bar.update); err != nil {
 			return nil, nil, err
 		}
 	}
-	job, err = c.newJob(a.ctx, src, tree, opts)
+	job, err = c.newJob(a.ctx, src, aims, opts)
 	return job, list, err
 }
 
-// newJob plans to replace the target, or, where that cannot be or is not wanted,
-// to put files into it.
-func (c *restoreCmd) newJob(ctx context.Context, src *restoreSource, tree fs.FS, opts restore.Options) (*job, error) {
-	if c.Replace || !c.holds() {
-		swap, err := restore.NewSwap(ctx, []restore.Part{{Target: c.Target, Tree: tree, Options: opts}}, restore.SwapOptions{
-			Replace: c.Replace, DiscardOld: c.DiscardOld, Partial: c.Damaged != "refuse", Protect: src.protect, Progress: opts.Progress,
+// newJob plans to replace the targets, or, where that cannot be or is not wanted,
+// to put files into the one that there is.
+func (c *restoreCmd) newJob(ctx context.Context, src *restoreSource, aims []aim, opts []restore.Options) (*job, error) {
+	if c.Replace || c.server() || !c.holds() {
+		var parts []restore.Part
+		for i, at := range aims {
+			parts = append(parts, restore.Part{Target: at.dir, Tree: at.tree, Options: opts[i]})
+		}
+		swap, err := restore.NewSwap(ctx, parts, restore.SwapOptions{
+			Replace: c.Replace, DiscardOld: c.DiscardOld, Partial: c.Damaged != "refuse", Protect: src.protect, Progress: opts[0].Progress,
 		})
 		if err == nil {
-			return &job{swap.Plans()[0], swap}, nil
+			return &job{aims, swap.Plans(), swap}, nil
 		}
-		if c.Replace || !errors.Is(err, restore.ErrPlace) {
+		if c.Replace || c.server() || !errors.Is(err, restore.ErrPlace) {
 			return nil, err
 		}
 	}
-	plan, err := restore.NewPlan(ctx, c.Target, tree, opts)
+	plan, err := restore.NewPlan(ctx, aims[0].dir, aims[0].tree, opts[0])
 	if err != nil {
 		return nil, err
 	}
-	return &job{plan: plan}, nil
+	return &job{aims: aims, plans: []*restore.Plan{plan}}, nil
 }
 
 // holds reports whether the target holds something, or is where somebody is,
@@ -300,46 +346,4 @@ func (c *restoreCmd) bare(t *space.Tree) ([]damagedFile, error) {
 		return nil, &codeError{hint.Wrap(err, "--damaged keep restores the keys that can be read; snapfs bolt repair writes a sound file"), exitUsage}
 	}
 	return []damagedFile{{Path: c.Snap, Class: class}}, nil
-}
-
-// tell prints how a restore went, and returns the error that remains.
-func (c *restoreCmd) tell(a *App, job *job, report restore.Report, err error) error {
-	var refused *codeError
-	if errors.As(err, &refused) {
-		return err
-	}
-	if errors.Is(err, restore.ErrResumable) {
-		return err
-	}
-	for _, f := range report.Failed {
-		a.complain(errors.New(f.String()))
-	}
-	for _, s := range report.Skipped {
-		fmt.Fprintf(a.Stderr, "snapfs: skipped %s: %s\n", s.Path, s.Reason)
-	}
-	undone := job.swap != nil && err != nil && report.Aside == "" && report.Remaining > 0
-	if c.Quiet || undone || errors.Is(err, restore.ErrConflict) || errors.Is(err, restore.ErrSpace) {
-		return err
-	}
-	if job.swap != nil && job.swap.Unchanged() {
-		fmt.Fprintf(a.Stderr, "%s holds all of it already: %s, nothing to do\n", c.Target, plural(int64(report.Kept), "file"))
-		return err
-	}
-	fmt.Fprintln(a.Stderr, summary(report))
-	switch {
-	case report.Aside != "":
-		fmt.Fprintf(a.Stderr, "what was there before is kept as %s\n", c.asTyped(report.Aside))
-	case report.Discarded:
-		fmt.Fprintln(a.Stderr, "what was there before is removed")
-	}
-	return err
-}
-
-// asTyped shortens the path of something beside the target to what the user
-// would type.
-func (c *restoreCmd) asTyped(name string) string {
-	if st, err := os.Lstat(c.Target); err == nil && st.IsDir() && !filepath.IsAbs(c.Target) && !slices.Contains([]string{".", ".."}, filepath.Base(c.Target)) {
-		return filepath.Join(filepath.Dir(c.Target), filepath.Base(name))
-	}
-	return name
 }

@@ -69,6 +69,7 @@ func Root(t testing.TB) string {
 // Cut is what the servers' own restore made of a chain up to some layer.
 type Cut struct {
 	Point string            // name of the point
+	Dir   string            // what else of it is recorded: meta, or broker
 	Files map[string]string // path in the data directory → size, space, SHA-256
 }
 
@@ -78,7 +79,7 @@ func Cuts(t testing.TB, snap string) []Cut {
 	t.Helper()
 	var cuts []Cut
 	for _, dir := range glob(t, filepath.Dir(snap), "restored", "*") {
-		c := Cut{Point: "latest", Files: map[string]string{}}
+		c := Cut{Point: "latest", Dir: dir, Files: map[string]string{}}
 		if n, ok := strings.CutPrefix(filepath.Base(dir), "upto-"); ok {
 			c.Point = pointAfter(t, n)
 		}

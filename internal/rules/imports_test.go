@@ -35,12 +35,13 @@ func TestArrows(t *testing.T) {
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/copyrange", "internal/hint"},
 		"repair":              {"boltview", "internal/names", "internal/attr"},
+		"serverdir":           {"repair", "influx", "boltview", "chain", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 		"export":              {"dataset", "influx", "internal/decimal", "internal/durable", "internal/names", "internal/hint"},
 		"flatten":             {"chain", "snaptar", "boltview", "influx", "repair", "internal/attr", "internal/durable", "internal/hint"},
 		"backup":              {"backup/wire", "chain", "boltview", "influx", "internal/durable", "internal/hint"},
 		"backup/wire":         {"chain"},
 		"backup/origin":       {"backup/wire", "snaptar", "chain", "boltview", "internal/hint"},
-		"cmd/snapfs":          {"backup", "backup/wire", "backup/origin", "doctor", "erofs", "flatten", "export", "plot", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"backup", "backup/wire", "backup/origin", "doctor", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
@@ -76,11 +77,12 @@ func TestLibraries(t *testing.T) {
 		"github.com/erofs/go-erofs":           {in: []string{"erofs"}},
 		"github.com/moby/sys/mountinfo":       {in: []string{"fs", "restore"}, inTests: []string{"cmd/snapfs"}},
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
-		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "repair", "backup/origin"}, inTests: []string{everywhere}},
-		"google.golang.org/protobuf":          {in: []string{"internal/sample", "influx"}, inTests: []string{everywhere}},
+		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "repair", "serverdir", "backup/origin"}, inTests: []string{everywhere}},
+		"google.golang.org/protobuf":          {in: []string{"internal/sample", "influx", "serverdir"}, inTests: []string{everywhere}},
 		"github.com/klauspost/compress":       {in: []string{"influx", "export"}}, // snappy; gzip, zstd
 		"github.com/parquet-go/parquet-go":    {in: []string{"export"}},
 		"github.com/influxdata/line-protocol": {inTests: []string{"influx", "export"}}, // the oracle
+		"github.com/BurntSushi/toml":          {in: []string{"serverdir"}},
 		"golang.org/x/sync":                   {in: []string{everywhere}},
 		"golang.org/x/sys":                    {in: []string{everywhere}},
 		"github.com/rogpeppe/go-internal":     {inTests: []string{everywhere}},
