@@ -14,7 +14,7 @@ import (
 )
 
 // longChain writes a chain of layers, each with the same files.
-func longChain(b *testing.B, layers, files int) string {
+func longChain(b testing.TB, layers, files int) string {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "snap")
 	all := make([]sample.Layer, layers)

@@ -1,6 +1,11 @@
 package chain
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+
+	"github.com/snapfs/snapfs/internal/dirtree"
+)
 
 // Ghosts says what a view does with ghosts: shards that are in the chain, since
 // no layer records a deletion, but that the server had dropped by then. It is
@@ -41,19 +46,29 @@ func (g *Ghosts) UnmarshalText(text []byte) error {
 // if it is none: what a server still knew is in its meta, which this package
 // does not read. The reason is [File.Ghost], and the attribute "ghost".
 func (v *View) WithGhosts(g Ghosts, reason func(File) string) *View {
-	var records []record
+	records := v.records
+	if g != Show {
+		records = nil
+	}
 	ghosts := map[uint32]string{}
-	for _, r := range v.records {
+	for i, r := range v.records {
 		why := reason(v.file(r))
 		if g == Hide && why != "" || g == Only && why == "" {
 			continue
 		}
-		if why != "" {
-			ghosts[uint32(len(records))] = why
+		at := i
+		if g != Show {
+			at = len(records)
+			records = append(records, r)
 		}
-		records = append(records, r)
+		if why != "" {
+			ghosts[uint32(at)] = why
+		}
 	}
 	out := newView(v.chain, v.point.Layer.number, records)
 	out.merged, out.ghosts = v.merged, ghosts
+	if g == Show { // the same files, of which some say more
+		out.tree = sync.OnceValue(func() *dirtree.FS { return v.tree().With((*source)(out)) })
+	}
 	return out
 }

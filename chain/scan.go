@@ -11,8 +11,9 @@ import (
 
 const (
 	manifestStart = `{"files":[`
-	maxScanned    = 4 << 10 // bytes of an entry that is read the short way
-	nameBlock     = 8 << 10 // bytes of names that are stored together
+	maxScanned    = 4 << 10  // bytes of an entry that is read the short way
+	maxTrusted    = 32 << 20 // bytes of manifest that memory is taken for at once
+	nameBlock     = 8 << 10  // bytes of names that are stored together
 )
 
 // readers are used for one manifest after the other.
@@ -54,7 +55,7 @@ func scanManifest(r io.Reader, size int64) (m Manifest, ok bool) {
 		}
 		if len(s.m.Files) == 1 {
 			// The size may be a lie, so it is only a start.
-			s.m.Files = append(make([]ManifestFile, 0, 1+min(max(size, 0), 1<<20)/int64(len(b)-len(rest))), s.m.Files...)
+			s.m.Files = append(make([]ManifestFile, 0, 1+min(max(size, 0), maxTrusted)/int64(len(b)-len(rest))), s.m.Files...)
 		}
 		if bytes.HasPrefix(rest, []byte(`]}`)) {
 			s.flush()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -148,6 +149,17 @@ func (v *View) TreePath(f File) string {
 // Len returns the number of files that Files yields.
 func (v *View) Len() int { return len(v.records) }
 
+// File returns the file whose Path is path, which costs no tree.
+func (v *View) File(path string) (f File, ok bool) {
+	i, ok := slices.BinarySearchFunc(v.records, path, byPath)
+	if !ok {
+		return File{}, false
+	}
+	f = v.file(v.records[i])
+	f.Ghost = v.ghosts[uint32(i)]
+	return f, true
+}
+
 // Files yields the files of the view in the order of their paths, without the
 // manifest. Directories and links that a tar has are among them.
 func (v *View) Files() iter.Seq[File] {
@@ -167,7 +179,7 @@ func (v *View) file(r record) File {
 	f := File{Path: r.path, Layer: l, Mode: 0o444}
 	if r.member >= 0 {
 		fi := l.index.FileInfo(int(r.member))
-		f.Name, f.Size, f.Mode, f.ModTime = l.index.Entry(int(r.member)).Name, fi.Size(), fi.Mode(), fi.ModTime()
+		f.Name, f.Size, f.Mode, f.ModTime = l.index.Name(int(r.member)), fi.Size(), fi.Mode(), fi.ModTime()
 		f.Written, f.member = f.ModTime, int(r.member)
 	}
 	if r.listed >= 0 {

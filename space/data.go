@@ -38,7 +38,7 @@ func (t *Tree) metas(p chain.Point) []*influx.Meta {
 	var out []*influx.Meta
 	layers := t.chain.Layers()
 	for i := slices.Index(layers, p.Layer); i >= 0; i-- {
-		if m, err := openMeta(t.chain.LayerView(layers[i])); err == nil && !m.Empty() {
+		if m, err := t.LayerMeta(layers[i]); err == nil && !m.Empty() {
 			out = append(out, m)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -40,7 +39,7 @@ func (t *Tree) MetaAt(p chain.Point) (Meta, error) {
 	stale := false
 	var first error
 	for i := at; i >= 0; i-- {
-		m, err := openMeta(t.chain.LayerView(layers[i]))
+		m, err := t.LayerMeta(layers[i])
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
@@ -61,22 +60,16 @@ func (t *Tree) MetaAt(p chain.Point) (Meta, error) {
 
 // LayerMeta returns the metadata that one layer of the chain holds. The error
 // matches [fs.ErrNotExist] if it has none.
-func (t *Tree) LayerMeta(l *chain.Layer) (*influx.Meta, error) { return openMeta(t.chain.LayerView(l)) }
-
-func openMeta(v *chain.View) (*influx.Meta, error) {
-	f, err := v.Open(metaName)
+func (t *Tree) LayerMeta(l *chain.Layer) (*influx.Meta, error) {
+	f, ok := t.chain.LayerView(l).File(metaName)
+	if !ok || !f.Mode.IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: metaName, Err: fs.ErrNotExist}
+	}
+	r, err := f.Content()
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: metaName, Err: err}
 	}
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	r, ok := f.(io.ReaderAt)
-	if !ok {
-		return nil, &fs.PathError{Op: "open", Path: metaName, Err: fs.ErrInvalid}
-	}
-	return influx.OpenMeta(r, fi.Size())
+	return influx.OpenMeta(r, f.Size)
 }
 
 // GhostReason returns why a file of the view is a ghost by this metadata, or ""

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -85,6 +86,9 @@ func checkTree(t *testing.T, ix *Index) {
 	}
 	if files != len(last) {
 		t.Fatalf("%d files, want %d", files, len(last))
+	}
+	if _, want := ix.build(); !slices.Equal(ix.findNotes(), want) {
+		t.Fatalf("notes %v, those of the tree are %v", ix.findNotes(), want)
 	}
 	for w := range ix.Warnings() {
 		if w.Text == "" || w.Kind.String() == "" {

@@ -116,6 +116,29 @@ func (ix *Index) buildTree() (*dirtree.FS, []note) {
 	return b.Build(source{ix}), notes
 }
 
+// findNotes finds out what is strange about the members. Where their paths
+// ascend, as in the tars of servers, none hides another, and it takes no tree.
+func (ix *Index) findNotes() []note {
+	var notes []note
+	last := ""
+	for i := range ix.count {
+		m := ix.member(i)
+		if !inTree(m) {
+			continue
+		}
+		path, escaped := m.path(ix.name(i))
+		if path <= last {
+			_, notes := ix.build()
+			return notes
+		}
+		last = path
+		if escaped {
+			notes = append(notes, note{kind: Escaped, member: uint32(i)})
+		}
+	}
+	return notes
+}
+
 // inTree reports whether a member is a file: a volume label is not.
 func inTree(m *member) bool { return m.typ != typeVolume }
 

@@ -47,8 +47,7 @@ type note struct {
 // order.
 func (ix *Index) Warnings() iter.Seq[Warning] {
 	return func(yield func(Warning) bool) {
-		_, notes := ix.build()
-		for _, n := range notes {
+		for _, n := range ix.findNotes() {
 			if !yield(ix.warning(n)) {
 				return
 			}

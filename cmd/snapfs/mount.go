@@ -143,17 +143,22 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	// The tree is made now, for somebody is going to look at it, so that what
+	// that takes is given back with the rest.
+	if _, err := t.Stat("."); err != nil {
+		return err
+	}
 	s, err := fs.Mount(c.Dir, t, opts)
 	if err != nil {
 		return err
 	}
 	how := image.engine(s)
 	served.Store(&serving{s, how})
-	debug.FreeOSMemory() // what opening needed and serving does not
 	log.Info("mounted", "source", source, "dir", s.Dir(), "engine", how.String())
 	if err := errors.Join(c.check(s), tellParent(a, nil, how)); err != nil {
 		return errors.Join(err, s.Detach())
 	}
+	debug.FreeOSMemory() // what opening needed and serving does not
 	if ch := t.Chain(); ch != nil {
 		for _, w := range ch.Warnings() {
 			log.Warn(w.String(), "code", w.Code, "file", w.File)

@@ -28,6 +28,14 @@ var (
 	_ fs.ReadLinkFS = (*FS)(nil)
 )
 
+// With returns a tree of the same paths and refs whose files are those of src.
+// The two share their memory.
+func (t *FS) With(src Source) *FS {
+	other := *t
+	other.src = src
+	return &other
+}
+
 // node is a file or directory. It holds no pointer, so a tree of millions
 // costs the garbage collector nothing.
 type node struct {
