@@ -2,8 +2,11 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
+
+	"github.com/snapfs/snapfs/influx"
 )
 
 // Count is what a shard holds.
@@ -14,6 +17,10 @@ type Count struct {
 	Last   time.Time `json:"last,omitzero"`
 	Errors int64     `json:"errors"` // of what could not be read
 	Err    error     `json:"-"`      // the first of them, a [*ShardError]
+	// Left is how many of the errors are what servers left behind:
+	// [influx.ErrUndefined] and [influx.ErrDropped]. Err is such a one only if
+	// all are.
+	Left int64 `json:"-"`
 }
 
 // Add adds what another shard holds. A series that both have counts twice.
@@ -26,10 +33,11 @@ func (c *Count) Add(o Count) {
 	}
 	c.Series += o.Series
 	c.Points += o.Points
-	c.Errors += o.Errors
-	if c.Err == nil {
+	if c.Err == nil || c.Left == c.Errors && o.Left < o.Errors {
 		c.Err = o.Err
 	}
+	c.Errors += o.Errors
+	c.Left += o.Left
 }
 
 // Count reads and counts all points of a shard. The error is that of ctx; what
@@ -37,8 +45,12 @@ func (c *Count) Add(o Count) {
 func (sh *Shard) Count(ctx context.Context) (Count, error) {
 	var c Count
 	fail := func(err error) {
-		if c.Errors++; c.Err == nil {
+		left := errors.Is(err, influx.ErrUndefined) || errors.Is(err, influx.ErrDropped)
+		if c.Err == nil || c.Left == c.Errors && !left {
 			c.Err = shardError(sh, err)
+		}
+		if c.Errors++; left {
+			c.Left++
 		}
 	}
 	shard, err := sh.Open()

@@ -34,6 +34,10 @@ const (
 	BoltFlaw       Code = "bolt-flaw"         // a meta or the free list is wrong; all keys can be read
 	Undecodable    Code = "undecodable"       // points that do not decode
 	Undefined      Code = "undefined-field"   // points with fields that no copy of the shard defines
+	BitRot         Code = "bit-rot"           // bytes that are not what they were when the snapshot was sealed
+	SealMissing    Code = "seal-missing"      // a layer that was sealed and is not there
+	SealNew        Code = "seal-new"          // a layer that was not sealed
+	DroppedSeries  Code = "dropped-series"    // points of series that a release candidate had dropped
 	OpenTail       Code = "bz1-tail"          // points that were only in the log of the server are in no snapshot
 )
 
@@ -77,7 +81,11 @@ var levels = map[Code]Level{
 	BoltDamage:     Error,
 	Undecodable:    Error,
 	Undefined:      Note,
+	DroppedSeries:  Note,
 	OpenTail:       Note,
+	BitRot:         Error,
+	SealMissing:    Error,
+	SealNew:        Note,
 }
 
 func code(c chain.Code) Code { return Code(c) }

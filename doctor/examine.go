@@ -14,6 +14,7 @@ import (
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/influx"
+	"github.com/snapfs/snapfs/seal"
 	"github.com/snapfs/snapfs/space"
 	"github.com/snapfs/snapfs/tarindex"
 )
@@ -37,6 +38,8 @@ type Options struct {
 	Seed   int64
 	// Workers is the number of files that are read at once; 0 means GOMAXPROCS.
 	Workers int
+	// Seal, if not nil, is compared with the bytes that are there now.
+	Seal *seal.Seal
 	// Progress is called, by one goroutine at a time, with the bytes of the files
 	// that were looked at and of all. Nil is fine.
 	Progress func(done, total int64)
@@ -185,6 +188,9 @@ func (e *exam) chain() error {
 		return err
 	}
 	if err := e.files(); err != nil {
+		return err
+	}
+	if err := e.sealed(); err != nil {
 		return err
 	}
 	e.dropped()

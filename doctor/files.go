@@ -248,7 +248,7 @@ func (e *exam) bolt(db *boltview.DB, depth Depth) (r result) {
 	r.code = damageCode(info)
 	r.text, r.fault = "class "+r.class.String(), first.String()
 	if faults > 1 {
-		r.fault += fmt.Sprintf("; and %d more faults", faults-1)
+		r.fault += "; and " + count(int64(faults-1), "faults") + " more"
 	}
 	return r
 }
@@ -277,15 +277,17 @@ func (e *exam) count(j *job) {
 	j.decoded, j.points = true, c.Points
 	switch {
 	case j.code != "":
-		j.kept = fmt.Sprintf("%d points of %d series can be read", c.Points, c.Series)
+		j.kept = fmt.Sprintf("%s of %d series can be read", count(c.Points, "points"), c.Series)
 		if c.Errors > 0 {
-			j.kept += fmt.Sprintf(", %d parts cannot", c.Errors)
+			j.kept += ", " + count(c.Errors, "parts") + " cannot"
 		}
 	case c.Errors == 0:
-	case errors.Is(c.Err, influx.ErrUndefined):
-		j.notes = append(j.notes, note{Undefined, fmt.Sprintf("%d fields of points are defined in no copy of the shard: %v", c.Errors, c.Err)})
+	case c.Errors == c.Left && errors.Is(c.Err, influx.ErrDropped):
+		j.notes = append(j.notes, note{DroppedSeries, fmt.Sprintf("points of series that the server had dropped: %v", c.Err)})
+	case c.Errors == c.Left:
+		j.notes = append(j.notes, note{Undefined, fmt.Sprintf("%s with fields that no copy of the shard defines; the first: %v", count(c.Errors, "points"), c.Err)})
 	default:
-		j.code, j.text = Undecodable, fmt.Sprintf("%d points or blocks do not decode; the first: %v", c.Errors, errors.Unwrap(c.Err))
+		j.code, j.text = Undecodable, fmt.Sprintf("%s of points that cannot be decoded; the first: %v", count(c.Errors-c.Left, "parts"), errors.Unwrap(c.Err))
 		j.hint = "all others can be had: snapfs export --lp-only " + quote(e.report.Path)
 	}
 }

@@ -23,6 +23,11 @@ var (
 	// [ShardOptions]. The error is a [*ValueError], and also an ErrValue.
 	ErrUndefined = errors.New("field is not defined")
 
+	// ErrDropped is returned when a shard of a release candidate has points of a
+	// series that the metadata do not know: DROP SERIES took it away there, and
+	// left the points. The error is a [*ValueError], and also an ErrValue.
+	ErrDropped = errors.New("series was dropped")
+
 	// ErrSeriesKey is returned when a text is not a series key.
 	ErrSeriesKey = errors.New("not a series key")
 
@@ -58,6 +63,8 @@ type ValueError struct {
 	// Undefined is the number of a field that is not defined, for errors that
 	// are [ErrUndefined]; else 0.
 	Undefined uint8
+	// Dropped is set for errors that are [ErrDropped].
+	Dropped bool
 }
 
 func (e *ValueError) Error() string {
@@ -67,10 +74,14 @@ func (e *ValueError) Error() string {
 	return fmt.Sprintf("decode key %x of bucket %q: %s", e.Key, e.Bucket, e.Reason)
 }
 
-// Unwrap returns [ErrValue], and [ErrUndefined] if that is the reason.
+// Unwrap returns [ErrValue], and [ErrUndefined] or [ErrDropped] if that is the
+// reason.
 func (e *ValueError) Unwrap() []error {
-	if e.Undefined != 0 {
+	switch {
+	case e.Undefined != 0:
 		return []error{ErrValue, ErrUndefined}
+	case e.Dropped:
+		return []error{ErrValue, ErrDropped}
 	}
 	return []error{ErrValue}
 }

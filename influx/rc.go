@@ -241,7 +241,7 @@ func (s *rc) series() iter.Seq2[Series, error] {
 				if why == "" {
 					why = fmt.Sprintf("database %q has no such series", s.database)
 				}
-				err = &ValueError{Key: slices.Clone(it.Key), Reason: fmt.Sprintf("series %d: %s", id, why)}
+				err = &ValueError{Key: slices.Clone(it.Key), Reason: fmt.Sprintf("series %d: %s", id, why), Dropped: s.why == ""}
 			}
 			if !yield(Series{}, err) {
 				return

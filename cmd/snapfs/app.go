@@ -46,6 +46,8 @@ type cli struct {
 	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV, JSON or Parquet, or send them to a server."`
 	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
 	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
+	Verify  verifyCmd  `cmd:"" help:"Check a snapshot, to every page and every point."`
+	Seal    sealCmd    `cmd:"" help:"Note what the bytes of a snapshot are, to find later which have changed."`
 	Doctor  doctorCmd  `cmd:"" help:"Find snapshots, tell what is wrong with them, and what can be had."`
 
 	Databases    databasesCmd    `cmd:"" help:"List databases and retention policies."`

@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -106,16 +106,7 @@ func (c *plotCmd) picture(p *plotter, series []dataset.Series, area plot.Range, 
 	if err != nil {
 		return err
 	}
-	out, err := os.CreateTemp(filepath.Dir(c.Out), ".snapfs-*.tmp")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(out.Name())
-	err = pic.Draw(out, area, lines)
-	if err = errors.Join(err, out.Chmod(0o644), out.Close()); err != nil {
-		return err
-	}
-	return os.Rename(out.Name(), c.Out)
+	return writeFile(c.Out, func(w io.Writer) error { return pic.Draw(w, area, lines) })
 }
 
 // plotter reads what is to be drawn.

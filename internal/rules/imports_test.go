@@ -29,7 +29,8 @@ func TestArrows(t *testing.T) {
 		"internal/sample":     {"chain", "snaptar"},
 		"dataset":             {"chain", "boltview", "influx", "internal/hint"},
 		"space":               {"chain", "tarindex", "boltview", "influx", "dataset", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
-		"doctor":              {"space", "chain", "tarindex", "boltview", "influx", "dataset"},
+		"seal":                {"chain", "boltview", "internal/attr"},
+		"doctor":              {"seal", "internal/names", "space", "chain", "tarindex", "boltview", "influx", "dataset"},
 		"plot":                {},
 		"erofs":               {"internal/attr"},
 		"fs":                  {"internal/attr", "internal/hint"},
@@ -41,7 +42,7 @@ func TestArrows(t *testing.T) {
 		"backup":              {"backup/wire", "chain", "boltview", "influx", "internal/durable", "internal/hint"},
 		"backup/wire":         {"chain"},
 		"backup/origin":       {"backup/wire", "snaptar", "chain", "boltview", "internal/hint"},
-		"cmd/snapfs":          {"backup", "backup/wire", "backup/origin", "doctor", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"backup", "backup/wire", "backup/origin", "doctor", "seal", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {

@@ -1,0 +1,187 @@
+package seal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/internal/attr"
+)
+
+// Options adjusts [Make] and [Seal.Compare]. The zero value works.
+type Options struct {
+	// Workers is the number of files that are read at once; 0 means GOMAXPROCS.
+	Workers int
+	// Progress is called, by one goroutine at a time, with the bytes that were
+	// read and all that there are. Nil is fine.
+	Progress func(done, total int64)
+}
+
+// defaultPage is the size of a page of a member that is no Bolt file.
+const defaultPage = 4096
+
+// Make reads all bytes of a chain once and returns their seal. A member that is
+// cut off, or not in one piece, is part of the frame. The error is that of ctx,
+// or of a read that failed.
+func Make(ctx context.Context, c *chain.Chain, opts Options) (*Seal, error) {
+	s := &Seal{Snapshot: filepath.Base(c.Path())}
+	h := newHasher(ctx, opts)
+	for _, l := range c.Layers() {
+		layer := Layer{Name: l.Name, File: filepath.Base(l.Path), Size: l.Size}
+		if ix := l.Index(); ix != nil {
+			for i, e := range ix.All() {
+				r, err := ix.Content(i)
+				if err != nil {
+					continue
+				}
+				x, ok := r.(attr.Extent)
+				if !ok {
+					continue
+				}
+				// A hard link has the bytes of another member.
+				if _, off, ok := x.Extent(); !ok || off != e.DataOffset || e.Size == 0 {
+					continue
+				}
+				page := int64(defaultPage)
+				if db, err := boltview.Open(r, e.Size, boltview.Options{Meta: boltview.Meta0}); err == nil {
+					page = int64(db.Info().PageSize)
+				}
+				layer.Members = append(layer.Members, Member{Layer: l.Name, Path: e.Path, Offset: e.DataOffset, Size: e.Size, Page: page, Group: groupOf(e.Size, page)})
+			}
+		}
+		layer.Count = len(layer.Members)
+		s.Layers = append(s.Layers, layer)
+		h.total += l.Size
+	}
+	for i, l := range c.Layers() {
+		h.layer(l.Path, &s.Layers[i])
+	}
+	err := h.wait()
+	return s, err
+}
+
+// hasher hashes layers, several members at once.
+type hasher struct {
+	ctx   context.Context
+	group *errgroup.Group
+	opts  Options
+	files []*os.File
+
+	mu    sync.Mutex // guards done, and calls of Progress
+	done  int64
+	total int64
+}
+
+func newHasher(ctx context.Context, opts Options) *hasher {
+	h := &hasher{opts: opts}
+	h.group, h.ctx = errgroup.WithContext(ctx)
+	if opts.Workers <= 0 {
+		h.opts.Workers = runtime.GOMAXPROCS(0)
+	}
+	h.group.SetLimit(h.opts.Workers)
+	return h
+}
+
+// wait waits for all hashes.
+func (h *hasher) wait() error {
+	errs := []error{h.group.Wait()}
+	for _, f := range h.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// layer starts to hash a layer, whose members are known, into l.
+func (h *hasher) layer(path string, l *Layer) {
+	f, err := os.Open(path)
+	if err != nil {
+		h.group.Go(func() error { return err })
+		return
+	}
+	h.files = append(h.files, f)
+	h.group.Go(func() error { return h.frame(f, l) })
+	for i := range l.Members {
+		h.group.Go(func() error { return h.member(f, &l.Members[i]) })
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// member hashes a member.
+func (h *hasher) member(f io.ReaderAt, m *Member) error {
+	sum, crc, left := sha256.New(), uint32(0), m.Page*m.Group
+	m.CRCs = make([]byte, 0, 4*groups(m.Size, left))
+	err := h.read(f, m.Offset, m.Size, func(b []byte) {
+		sum.Write(b)
+		for len(b) > 0 {
+			n := min(left, int64(len(b)))
+			crc = crc32.Update(crc, castagnoli, b[:n])
+			if b, left = b[n:], left-n; left == 0 {
+				m.CRCs = binary.BigEndian.AppendUint32(m.CRCs, crc)
+				crc, left = 0, m.Page*m.Group
+			}
+		}
+	})
+	if left < m.Page*m.Group {
+		m.CRCs = binary.BigEndian.AppendUint32(m.CRCs, crc)
+	}
+	m.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	return err
+}
+
+// frame hashes what is between the members.
+func (h *hasher) frame(f io.ReaderAt, l *Layer) error {
+	sum := sha256.New()
+	at := int64(0)
+	for i := 0; i <= len(l.Members); i++ {
+		end, next := l.Size, l.Size
+		if i < len(l.Members) {
+			end, next = l.Members[i].Offset, l.Members[i].Offset+l.Members[i].Size
+		}
+		if err := h.read(f, at, end-at, func(b []byte) { sum.Write(b) }); err != nil {
+			return err
+		}
+		at = next
+	}
+	l.Frame = hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// read calls use with n bytes of f from off on, as far as they are there, piece
+// by piece.
+func (h *hasher) read(f io.ReaderAt, off, n int64, use func([]byte)) error {
+	buf := make([]byte, max(0, min(n, 256<<10)))
+	for n > 0 {
+		if err := h.ctx.Err(); err != nil {
+			return err
+		}
+		got, err := f.ReadAt(buf[:min(n, int64(len(buf)))], off)
+		use(buf[:got])
+		off, n = off+int64(got), n-int64(got)
+		h.mu.Lock()
+		if h.done += int64(got); h.opts.Progress != nil {
+			h.opts.Progress(h.done, h.total)
+		}
+		h.mu.Unlock()
+		if errors.Is(err, io.EOF) {
+			return nil // a file that is shorter than it was has other hashes
+		}
+		if err != nil {
+			return fmt.Errorf("read at byte %d: %w", off, err)
+		}
+	}
+	return nil
+}

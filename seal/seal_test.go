@@ -1,0 +1,210 @@
+package seal_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/internal/sample"
+	"github.com/snapfs/snapfs/seal"
+)
+
+// sealed writes the sample chain and seals it.
+func sealed(t *testing.T) (path string, text []byte) {
+	t.Helper()
+	path, err := sample.Chain(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := chain.Open(path, chain.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := seal.Make(t.Context(), c, seal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := s.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return path, b.Bytes()
+}
+
+func parse(t *testing.T, text []byte) *seal.Seal {
+	t.Helper()
+	s, err := seal.Read(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestHashes compares with hashes made the plain way, and looks that every byte
+// of each tar is in one of them.
+func TestHashes(t *testing.T) {
+	path, text := sealed(t)
+	if _, again := sealed(t); !bytes.Equal(text, again) {
+		t.Error("two seals of the same bytes differ")
+	}
+	s := parse(t, text)
+	if len(s.Layers) != 4 || s.Snapshot != "snap" {
+		t.Fatalf("%d layers of %q", len(s.Layers), s.Snapshot)
+	}
+	hex256 := func(b []byte) string { h := sha256.Sum256(b); return hex.EncodeToString(h[:]) }
+	for _, l := range s.Layers {
+		tar, err := os.ReadFile(seal.LayerPath(path, l.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var frame []byte
+		at := int64(0)
+		for _, m := range l.Members {
+			frame = append(frame, tar[at:m.Offset]...)
+			at = m.Offset + m.Size
+			if got := hex256(tar[m.Offset:at]); got != m.SHA256 {
+				t.Errorf("%s %s: %s, want %s", l.Name, m.Path, m.SHA256, got)
+			}
+		}
+		frame = append(frame, tar[at:]...)
+		if got := hex256(frame); got != l.Frame || len(l.Members) < 3 {
+			t.Errorf("%s: frame %s, want %s; %d members", l.Name, l.Frame, got, len(l.Members))
+		}
+	}
+}
+
+// TestRot changes one byte at a time, anywhere, and wants it found in its place.
+func TestRot(t *testing.T) {
+	path, text := sealed(t)
+	s := parse(t, text)
+	if rot, err := s.Compare(t.Context(), path, seal.Options{}); err != nil || len(rot) > 0 {
+		t.Fatalf("nothing has changed: %v, %v", rot, err)
+	}
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	held := 0
+	for range 60 {
+		l := s.Layers[r.IntN(len(s.Layers))]
+		off := r.Int64N(l.Size)
+		file := seal.LayerPath(path, l.Name)
+		flip := func() {
+			f, err := os.OpenFile(file, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			var b [1]byte
+			if _, err := f.ReadAt(b[:], off); err != nil {
+				t.Fatal(err)
+			}
+			b[0] ^= 1
+			if _, err := f.WriteAt(b[:], off); err != nil {
+				t.Fatal(err)
+			}
+		}
+		flip()
+		rot, err := s.Compare(t.Context(), path, seal.Options{})
+		flip()
+		if err != nil || len(rot) != 1 || rot[0].Layer != l.Name {
+			t.Fatalf("seed %d: byte %d of layer %s: %+v, %v", seed, off, l.Name, rot, err)
+		}
+		i := slices.IndexFunc(l.Members, func(m seal.Member) bool { return off >= m.Offset && off < m.Offset+m.Size })
+		switch got := rot[0]; {
+		case i < 0 && got.Member != nil:
+			t.Errorf("seed %d: byte %d is of the frame, not of %s", seed, off, got.Member.Path)
+		case i < 0:
+		case got.Member == nil || got.Member.Path != l.Members[i].Path || got.Pages != 1 || got.Page != (off-l.Members[i].Offset)/l.Members[i].Page:
+			t.Errorf("seed %d: byte %d is in page %d of %s: %+v", seed, off, (off-l.Members[i].Offset)/4096, l.Members[i].Path, got)
+		default:
+			held += len(got.Held)
+		}
+	}
+	if held == 0 {
+		t.Errorf("seed %d: no page held anything", seed)
+	}
+}
+
+// TestGone is about layers that are not there, or have another size.
+func TestGone(t *testing.T) {
+	path, text := sealed(t)
+	s := parse(t, text)
+	if err := os.Remove(path + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path+".0", 1000); err != nil {
+		t.Fatal(err)
+	}
+	rot, err := s.Compare(t.Context(), path, seal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing, shorter := false, false
+	for _, r := range rot {
+		missing = missing || r.Layer == "1" && r.Missing
+		shorter = shorter || r.Layer == "0" && r.Member == nil && r.Size == 1000
+		if r.Layer != "0" && r.Layer != "1" {
+			t.Errorf("rot in layer %s", r.Layer)
+		}
+	}
+	if !missing || !shorter {
+		t.Errorf("%+v", rot)
+	}
+}
+
+// TestRead refuses what is no whole seal.
+func TestRead(t *testing.T) {
+	_, text := sealed(t)
+	lines := strings.SplitAfter(string(text), "\n")
+	for name, bad := range map[string]string{
+		"empty":        "",
+		"no JSON":      "seal\n",
+		"other JSON":   "{}\n",
+		"version":      strings.Replace(string(text), `"snapfs_seal":1`, `"snapfs_seal":2`, 1),
+		"cut":          strings.Join(lines[:len(lines)-2], ""),
+		"line gone":    strings.Join(append(slices.Clone(lines[:3]), lines[4:]...), ""),
+		"changed":      strings.Replace(string(text), `"size":`, `"size":1`, 1),
+		"more":         string(text) + "{}\n",
+		"outside":      lines[0] + `{"layer":"../x","file":"x","size":1,"members":0,"frame":""}` + "\n",
+		"lone member":  lines[0] + lines[2],
+		"huge member":  lines[0] + lines[1] + `{"layer":"full","path":"x","offset":9000000000000000000,"size":9000000000000000000,"page":4096,"group":1}` + "\n",
+		"few CRCs":     lines[0] + lines[1] + `{"layer":"full","path":"x","offset":512,"size":5000,"page":4096,"group":1,"crcs":"AAAA"}` + "\n",
+		"page of zero": lines[0] + lines[1] + `{"layer":"full","path":"x","offset":512,"size":5000,"page":0,"group":0}` + "\n",
+	} {
+		if _, err := seal.Read(strings.NewReader(bad)); !errors.Is(err, seal.ErrSeal) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func TestCanceled(t *testing.T) {
+	path, text := sealed(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := parse(t, text)
+	_, err := s.Compare(ctx, path, seal.Options{Progress: func(done, total int64) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{"snapfs_seal":1,"snapshot":"snap","hash":"sha256","groups":"crc32c"}` + "\n"))
+	f.Add([]byte(`{"snapfs_seal":1,"snapshot":"snap","hash":"sha256","groups":"crc32c"}
+{"layer":"full","file":"snap","size":1024,"members":1,"frame":""}
+{"layer":"full","path":"meta","offset":512,"size":12,"sha256":"","page":4096,"group":1,"crcs":"AAAAAA=="}
+`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := seal.Read(bytes.NewReader(b))
+		if (s == nil) == (err == nil) {
+			t.Errorf("%v, %v", s, err)
+		}
+	})
+}
