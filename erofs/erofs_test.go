@@ -267,7 +267,8 @@ func openFiles(t *testing.T) int {
 	return len(list)
 }
 
-func TestNoPlace(t *testing.T) {
+// TestPlace takes the first directory that can hold an image.
+func TestPlace(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root gets that far")
 	}
@@ -276,9 +277,25 @@ func TestNoPlace(t *testing.T) {
 	if err := unix.Statfs(shm, &st); err != nil || st.Type != unix.TMPFS_MAGIC {
 		t.Skip("no tmpfs at " + shm)
 	}
-	_, err := Mount(slices.Values([]attr.Run(nil)), Options{TempDirs: []string{t.TempDir() + "/none", shm}})
+	good, _, contents := sample(t, t.TempDir())
+	mount(t, good) // or skip
+	bad := []string{t.TempDir() + "/none", shm}
+	_, err := Mount(slices.Values(good), Options{TempDirs: bad})
 	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "tmpfs") || !strings.Contains(err.Error(), "none") {
 		t.Errorf("got %v", err)
+	}
+	m, err := Mount(slices.Values(good), Options{TempDirs: append(bad, os.TempDir())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	f, err := m.Open(good[0].File, good[0].Off, good[0].Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, contents[good[0].File][good[0].Off:][:good[0].Size]) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
 

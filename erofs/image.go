@@ -41,7 +41,7 @@ type device struct {
 	number int
 	size   int64
 	count  int
-	files  []file // sorted; nil once the image is written
+	files  []file // sorted; nil once the image is mounted
 }
 
 // name returns the name of an extent of the device in the image.
@@ -102,7 +102,6 @@ func write(w io.WriteSeeker, devices []*device) error {
 		if err := image.CopyFrom(d, erofs.MetadataOnly()); err != nil {
 			return fmt.Errorf("image of %s: %w", d.file.Name(), err)
 		}
-		d.files = nil
 	}
 	return image.Close()
 }

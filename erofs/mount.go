@@ -17,13 +17,13 @@ import (
 // image. The text of the error says why.
 var ErrUnavailable = errors.New("no EROFS mounts")
 
-// unavailable is an error of the class ErrUnavailable.
-type unavailable struct{ error }
+// classed is an error of a class that is no part of the text.
+type classed struct{ err, class error }
 
-func (u unavailable) Unwrap() []error { return []error{u.error, ErrUnavailable} }
+func (c classed) Error() string   { return c.err.Error() }
+func (c classed) Unwrap() []error { return []error{c.err, c.class} }
 
-// readAheadKB is how far the kernel may read ahead in an extent.
-const readAheadKB = "4096"
+func unavailable(err error) error { return classed{err, ErrUnavailable} }
 
 // Options of [Mount]. The zero value works.
 type Options struct {
@@ -41,36 +41,71 @@ type Image struct {
 }
 
 // Mount makes an image of the extents and mounts it. Their files are not to be
-// closed as long as the image is used. Extents that no image can
-// hold are left out without an error: those of no bytes, those whose offset is
-// no multiple of [BlockSize], those whose last block of that size is cut off by
-// the end of their file, and those that end behind 2 TiB. The image must be
-// closed.
+// closed as long as the image is used. Extents that no image can hold are left
+// out without an error: those of no bytes, those whose offset is no multiple of
+// [BlockSize], those whose last block of that size is cut off by the end of
+// their file, and those that end behind 2 TiB. The image must be closed.
 func Mount(extents iter.Seq[attr.Run], opts Options) (*Image, error) {
-	fsys, err := unix.Fsopen("erofs", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return nil, unavailable{refused(err)}
-	}
-	defer unix.Close(fsys)
 	devices, order, err := group(extents)
 	if err != nil {
 		return nil, err
 	}
-	f, err := tempFile(opts.TempDirs)
+	dirs := opts.TempDirs
+	if len(dirs) == 0 {
+		dirs = []string{os.TempDir(), "/var/tmp"}
+	}
+	before := queues()
+	var failed error
+	for _, dir := range dirs {
+		fd, err := mountIn(dir, order)
+		if err == nil {
+			raiseReadAhead(before)
+			for _, d := range order {
+				d.files = nil
+			}
+			return &Image{root: fd, devices: devices}, nil
+		}
+		if failed != nil {
+			err = fmt.Errorf("%w; %w", failed, err)
+		}
+		failed = err
+		if !errors.Is(err, errPlace) {
+			break
+		}
+	}
+	return nil, failed
+}
+
+// errPlace is the class of errors that have to do with the directory of the
+// image.
+var errPlace = errors.New("bad place for an image")
+
+// mountIn mounts the image of the devices by means of a file in dir.
+func mountIn(dir string, devices []*device) (fd int, err error) {
+	fsys, err := unix.Fsopen("erofs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return nil, err
+		return -1, unavailable(refused(err))
 	}
-	defer f.Close() // the mount holds it
-	if err := write(f, order); err != nil {
-		return nil, err
+	defer unix.Close(fsys)
+	f, err := tempFile(dir)
+	if err == nil {
+		defer f.Close() // the mount holds it
+		err = suits(f)
 	}
-	fd, err := attach(fsys, f, order)
 	if err != nil {
-		return nil, unavailable{err}
+		return -1, unavailable(fmt.Errorf("image in %s: %w", dir, classed{err, errPlace}))
 	}
-	m := &Image{root: fd, devices: devices}
-	m.raiseReadAhead()
-	return m, nil
+	if err := write(f, devices); err != nil {
+		return -1, err
+	}
+	fd, err = attach(fsys, f, devices)
+	if errors.Is(err, unix.ENOTBLK) {
+		err = fmt.Errorf("image in %s: %w", dir, classed{errors.New("the kernel mounts no files (Linux does since 6.12), or none of that file system"), errPlace})
+	}
+	if err != nil {
+		return -1, unavailable(err)
+	}
+	return fd, nil
 }
 
 // refused says what the error of fsopen means.
@@ -84,30 +119,20 @@ func refused(err error) error {
 	return fmt.Errorf("fsopen erofs: %w", err)
 }
 
-// tempFile opens a file without a name for the image.
-func tempFile(dirs []string) (*os.File, error) {
-	if len(dirs) == 0 {
-		dirs = []string{os.TempDir(), "/var/tmp"}
+// tempFile opens a file without a name in dir.
+func tempFile(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) { // by the file system, or the kernel
+		return f, err
 	}
-	var failed error
-	for _, dir := range dirs {
-		f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
-		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) { // by the file system, or the kernel
-			if f, err = os.CreateTemp(dir, "snapfs-*.erofs"); err == nil {
-				err = os.Remove(f.Name())
-			}
-		}
-		if err == nil {
-			if err = suits(f); err == nil {
-				return f, nil
-			}
-		}
-		if f != nil {
-			f.Close()
-		}
-		failed = errors.Join(failed, fmt.Errorf("image in %s: %w", dir, err))
+	if f, err = os.CreateTemp(dir, "snapfs-*.erofs"); err != nil {
+		return nil, err
 	}
-	return nil, unavailable{failed}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // suits returns why the kernel does not mount f, if that is known beforehand.
@@ -117,7 +142,7 @@ func suits(f *os.File) error {
 		return err
 	}
 	if st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC {
-		return errors.New("tmpfs cannot hold one; set TMPDIR to a directory on disk")
+		return errors.New("tmpfs cannot hold one")
 	}
 	return nil
 }
@@ -143,9 +168,6 @@ func attach(fsys int, image *os.File, devices []*device) (int, error) {
 		return fail("erofs ro", err)
 	}
 	if err := unix.FsconfigCreate(fsys); err != nil {
-		if errors.Is(err, unix.ENOTBLK) {
-			err = fmt.Errorf("%w: this kernel does not mount files, as Linux does since 6.12, or not of that file system", err)
-		}
 		return fail("mount erofs", err)
 	}
 	fd, err := unix.Fsmount(fsys, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOATIME)
@@ -202,16 +224,6 @@ func (m *Image) open(name, shown string) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: shown, Err: err}
 	}
 	return os.NewFile(uintptr(fd), shown), nil
-}
-
-// raiseReadAhead lets the kernel read further ahead in extents than 128 KiB. It
-// works without.
-func (m *Image) raiseReadAhead() {
-	var st unix.Stat_t
-	if unix.Fstat(m.root, &st) == nil {
-		name := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
-		_ = os.WriteFile(name, []byte(readAheadKB), 0)
-	}
 }
 
 // Close unmounts the image. Files opened before can be read until they are

@@ -77,7 +77,7 @@ func TestPassthroughFails(t *testing.T) {
 	wantFUSE(t)
 	backing := &flaky{Backing: testImage(t, extents)}
 	var log logBuffer
-	s := testMount(t, packed, Options{Backing: backing, Logger: log.logger()})
+	s := testMount(t, packed, Options{Backing: backing, MinBacked: 1, Logger: log.logger()})
 	if err := s.Passthrough(); err != nil {
 		noPassthrough(t, err)
 	}

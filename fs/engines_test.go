@@ -70,7 +70,13 @@ func noPassthrough(t testing.TB, why error) {
 // returns the tree with files that say where they are in there.
 func pack(t testing.TB, tree iofs.FS) (iofs.FS, []attr.Run) {
 	t.Helper()
-	device, err := os.CreateTemp(t.TempDir(), "device")
+	return packIn(t, t.TempDir(), tree)
+}
+
+// packIn is pack with the file in a directory that is given.
+func packIn(t testing.TB, dir string, tree iofs.FS) (iofs.FS, []attr.Run) {
+	t.Helper()
+	device, err := os.CreateTemp(dir, "device")
 	if err != nil {
 		t.Fatal(err)
 	}

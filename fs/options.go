@@ -59,7 +59,7 @@ type Options struct {
 const defaultCacheTime = time.Hour
 
 // DefaultMinBacked is [Options.MinBacked] in bytes if it is 0.
-const DefaultMinBacked = 128 << 10
+const DefaultMinBacked = 256 << 10
 
 // settings are the options with all defaults filled in.
 type settings struct {

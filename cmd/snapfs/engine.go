@@ -55,12 +55,10 @@ func (e *engineFlags) image(t *space.Tree, opts *fs.Options) (*image, error) {
 	least := cmp.Or(e.PassthroughMin, fs.DefaultMinBacked)
 	m, err := erofs.Mount(t.Runs(least), erofs.Options{})
 	switch {
-	case errors.Is(err, erofs.ErrUnavailable) && e.Engine == engineAuto:
+	case err != nil && e.Engine == engineAuto:
 		return none(err)
-	case errors.Is(err, erofs.ErrUnavailable):
-		return nil, noPassthrough(err)
 	case err != nil:
-		return nil, err
+		return nil, noPassthrough(err)
 	}
 	opts.Backing, opts.MinBacked = m, least
 	return &image{Closer: m, files: m.Len()}, nil
@@ -76,7 +74,7 @@ func (e *engineFlags) check(s *fs.Server) error {
 
 func noPassthrough(err error) error {
 	err = &codeError{fmt.Errorf("--engine passthrough: %w", err), exitMountPoint}
-	return hint.Wrap(err, "it takes root, Linux 6.12 or later, and a TMPDIR that is not tmpfs; without --engine, mount takes what there is")
+	return hint.Wrap(err, "it takes root, Linux 6.12 or later, and a TMPDIR on a disk, not tmpfs or overlayfs; without --engine, mount takes what there is")
 }
 
 // engine is what status.json and mount -v say about how files are read.
