@@ -39,6 +39,11 @@ type Config struct {
 	// is that of the broker of a release candidate.
 	DataDir, MetaDir string
 
+	// Others are directories that the server keeps more in, of which no snapshot
+	// has anything, and which it reads when it starts: the write-ahead log of the
+	// engine bz1, and what it could not hand to other servers.
+	Others []string
+
 	// Host and Port are where the server is reached by others.
 	Host, Port string
 
@@ -72,7 +77,10 @@ type wire struct {
 	}
 
 	// Of both.
-	Data struct{ Dir string }
+	Data struct {
+		Dir    string
+		WALDir string `toml:"wal-dir"`
+	}
 
 	// Of the final releases.
 	Meta struct {
@@ -81,6 +89,9 @@ type wire struct {
 		BindAddress string `toml:"bind-address"`
 		Peers       []string
 	}
+	Handoff struct {
+		Dir string
+	} `toml:"hinted-handoff"`
 	HTTP struct {
 		Enabled     bool
 		BindAddress string `toml:"bind-address"`
@@ -146,6 +157,11 @@ func (w wire) release() (Config, error) {
 	c.Port = port
 	if c.Host == "" {
 		c.Host = defaultHost
+	}
+	for _, dir := range []string{w.Data.WALDir, w.Handoff.Dir} {
+		if dir != "" {
+			c.Others = append(c.Others, dir)
+		}
 	}
 	c.Listen = append(c.Listen, w.Meta.BindAddress)
 	if w.HTTP.Enabled {

@@ -33,8 +33,8 @@ func TestConfig(t *testing.T) {
 		want       serverdir.Config
 		wantErr    string
 	}{
-		{"final", "reporting-disabled = true\n[meta]\n dir = \"/m\"\n hostname = \"db1\"\n bind-address = \"10.0.0.1:9088\"\n retention-autocreate = true\n election-timeout = \"1s\"\n[data]\n dir = \"/d\"\n max-wal-size = 104857600\n[http]\n enabled = true\n bind-address = \":9086\"\n[[graphite]]\n enabled = false\n",
-			serverdir.Config{DataDir: "/d", MetaDir: "/m", Host: "db1", Port: "9088", Listen: []string{"10.0.0.1:9088", ":9086"}}, ""},
+		{"final", "reporting-disabled = true\n[meta]\n dir = \"/m\"\n hostname = \"db1\"\n bind-address = \"10.0.0.1:9088\"\n retention-autocreate = true\n election-timeout = \"1s\"\n[data]\n dir = \"/d\"\n max-wal-size = 104857600\n wal-dir = \"/w\"\n[hinted-handoff]\n dir = \"/hh\"\n[http]\n enabled = true\n bind-address = \":9086\"\n[[graphite]]\n enabled = false\n",
+			serverdir.Config{DataDir: "/d", MetaDir: "/m", Others: []string{"/w", "/hh"}, Host: "db1", Port: "9088", Listen: []string{"10.0.0.1:9088", ":9086"}}, ""},
 		{"final, defaults", "[meta]\npeers = [\"a:1\"]\n[http]\nenabled = false\n",
 			serverdir.Config{Host: "localhost", Port: "8088", Listen: []string{":8088"}, Peers: []string{"a:1"}}, ""},
 		{"final, empty host name", "[meta]\nhostname = \"\"\ndir = \"m\"\n[data]\ndir = \"d\"\n",

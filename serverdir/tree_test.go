@@ -1,7 +1,6 @@
 package serverdir_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,9 +12,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/influx"
@@ -148,91 +144,19 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// bucket is what a Bolt file holds: values, or further buckets.
-type bucket map[string]any
-
-func (b bucket) put(t *testing.T, to interface {
-	CreateBucket([]byte) (*bolt.Bucket, error)
-}) {
-	for _, name := range slices.Sorted(maps.Keys(b)) {
-		switch v := b[name].(type) {
-		case string:
-			if err := to.(*bolt.Bucket).Put([]byte(name), []byte(v)); err != nil {
-				t.Fatal(err)
-			}
-		case bucket:
-			sub, err := to.CreateBucket([]byte(name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			v.put(t, sub)
-		}
-	}
-}
-
-// bytes writes the file.
-func (b bucket) bytes(t *testing.T) []byte {
+// candidateMeta are the metadata of a release candidate.
+func candidateMeta(t *testing.T) []byte {
 	t.Helper()
-	db, err := bolt.Open(filepath.Join(t.TempDir(), "bolt"), 0o600, &bolt.Options{NoSync: true, PageSize: 4096})
+	b, err := sample.CandidateMeta(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	if err := db.Update(func(tx *bolt.Tx) error { b.put(t, tx); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := db.View(func(tx *bolt.Tx) error { _, err := tx.WriteTo(&out); return err }); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
-const rcPolicies = `[{"name":"default","replicaN":1,"shardGroupDuration":604800000000000,"shardGroups":[` +
-	`{"id":1,"startTime":"2015-03-02T00:00:00Z","endTime":"2015-03-09T00:00:00Z","shards":[{"id":1,"nodeIDs":[1]}]},` +
-	`{"id":2,"startTime":"2015-03-09T00:00:00Z","endTime":"2015-03-16T00:00:00Z","shards":[{"id":2,"nodeIDs":[1]}]}]},` +
-	`{"name":"week","replicaN":1,"duration":604800000000000,"shardGroupDuration":86400000000000}]`
-
-// candidateMeta are the metadata of a release candidate.
-func candidateMeta(t *testing.T) []byte {
-	database := func(name, policies string) bucket {
-		return bucket{
-			"meta":         `{"name":"` + name + `","defaultRetentionPolicy":"default","policies":` + policies + `}`,
-			"Measurements": bucket{"m": `{"name":"m","fields":[{"id":1,"name":"f","type":"float"}]}`},
-			"Series":       bucket{"m": bucket{"\x00\x00\x00\x00\x00\x00\x00\x01": `{"ID":1,"Tags":{}}`}},
-			"TagBytesToID": bucket{},
-		}
-	}
-	return bucket{
-		"Meta":      bucket{"id": number(1), "index": number(300), "shardID": number(3), "shardGroupID": number(3)},
-		"DataNodes": bucket{number(1): `{"ID":1,"URL":{"Scheme":"http","Host":"127.0.0.1:8086"}}`},
-		"Databases": bucket{"grid": database("grid", rcPolicies), "other": database("other", `[{"name":"default","shardGroups":[{"id":3,"shards":[{"id":3,"nodeIDs":[1]}]}]}]`)},
-		"Users": bucket{"u": `{"name":"u","hash":"$2a$x","privileges":{"grid":1,"other":2}}`,
-			"root": `{"name":"root","hash":"$2a$y","admin":true}`},
-	}.bytes(t)
-}
-
-func number(n uint64) string {
-	var b [8]byte
-	for i := range b {
-		b[i] = byte(n >> (56 - 8*i))
-	}
-	return string(b[:])
+	return b
 }
 
 func candidateChain(t *testing.T) string {
 	t.Helper()
-	shard := func(index uint64) []byte {
-		return bucket{"meta": bucket{"index": number(index)}, "values": bucket{}}.bytes(t)
-	}
-	snap := filepath.Join(t.TempDir(), "snap")
-	err := sample.Write(snap, sample.Layer{Time: sample.Start, Dialect: chain.ByIndex, Files: []sample.File{
-		{Name: "meta", Data: candidateMeta(t), Index: 300},
-		{Name: "shards/1", Data: shard(280), Index: 280},
-		{Name: "shards/2", Data: shard(290), Index: 290},
-	}}, sample.Layer{Time: sample.Start.Add(time.Hour), Dialect: chain.ByIndex, Files: []sample.File{
-		{Name: "shards/3", Data: shard(345), Index: 345},
-	}})
+	snap, err := sample.Candidate(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +181,7 @@ func TestCandidate(t *testing.T) {
 		t.Errorf("data directory: %q", slices.Sorted(maps.Keys(files(t, data))))
 	}
 	made := files(t, broker)
-	if got := buckets(t, []byte(made["meta"])); !reflect.DeepEqual(got, map[string]string{"meta/index": number(345)}) {
+	if got := buckets(t, []byte(made["meta"])); !reflect.DeepEqual(got, map[string]string{"meta/index": "\x00\x00\x00\x00\x00\x00\x01\x59"}) {
 		t.Errorf("broker's meta: %q", got)
 	}
 	delete(made, "meta")

@@ -74,6 +74,7 @@ func scripts(t *testing.T, p testscript.Params, engine string) testscript.Params
 	}
 	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"sample":    writeSample,
+		"candidate": writeCandidate,
 		"torn":      writeTorn,
 		"exits":     exits,
 		"truncate":  truncate,
@@ -156,6 +157,17 @@ func writeSample(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o755))
 	_, err := sample.Chain(dir)
+	ts.Check(err)
+}
+
+// writeCandidate is "candidate DIR": the chain of a release candidate.
+func writeCandidate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: candidate dir")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	_, err := sample.Candidate(dir)
 	ts.Check(err)
 }
 

@@ -58,8 +58,13 @@ const serverUser = "influxdb"
 // remindOfOwner says that there is a user for the server, if the files have
 // become those of somebody else.
 func (a *App) remindOfOwner(owner string) {
-	u, err := user.Lookup(serverUser)
-	if err == nil && owner == "" && u.Uid != strconv.Itoa(os.Geteuid()) {
+	if u, err := user.Lookup(serverUser); err == nil && othersFiles(owner, u, os.Geteuid()) {
 		a.warn("there is a user %s here, who may not read these files: --owner %s gives them away", serverUser, serverUser)
 	}
+}
+
+// othersFiles reports whether files do not belong to u that euid has written for
+// --owner.
+func othersFiles(owner string, u *user.User, euid int) bool {
+	return owner == "" && u.Uid != strconv.Itoa(euid)
 }

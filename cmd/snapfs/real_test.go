@@ -168,3 +168,63 @@ func xattr(t *testing.T, path, name string) string {
 	}
 	return string(buf[:n])
 }
+
+// TestRealServers restores every chain at each point that the servers' own
+// restore was recorded at, and compares the data directory with that.
+func TestRealServers(t *testing.T) {
+	chains := realchains.All(t)
+	bin := build(t, ".")
+	n := 0
+	for _, snap := range chains {
+		for _, cut := range realchains.Cuts(t, snap) {
+			dir := t.TempDir()
+			store, args := "meta", []string{"--meta-dir", filepath.Join(dir, "store")}
+			if _, err := os.Stat(filepath.Join(cut.Dir, "broker")); err == nil {
+				store, args = "broker", []string{"--broker-dir", filepath.Join(dir, "store")}
+			}
+			data := filepath.Join(dir, "data")
+			args = append(args, "--data-dir", data, "--at", cut.Point, "--no-sync", "--ignore-ports", "-q", snap)
+			command(t, bin, append([]string{"restore"}, args...)...)
+			got := 0
+			err := filepath.WalkDir(data, func(p string, d iofs.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return err
+				}
+				content, err := os.ReadFile(p)
+				if err != nil {
+					return err
+				}
+				name, _ := filepath.Rel(data, p)
+				want := cut.Files[name]
+				if sum := fmt.Sprintf("%d %x", len(content), sha256.Sum256(content)); sum != want && !strings.HasPrefix(name, "%2E%2E/") {
+					t.Errorf("%s at %s: %s is %s, the old restore wrote %q", snap, cut.Point, name, sum, want)
+				}
+				if want != "" {
+					got++
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if got != len(cut.Files) {
+				t.Errorf("%s at %s: %d files of %d", snap, cut.Point, got, len(cut.Files))
+			}
+			err = filepath.WalkDir(filepath.Join(cut.Dir, store), func(p string, d iofs.DirEntry, err error) error {
+				name, _ := filepath.Rel(filepath.Join(cut.Dir, store), p)
+				if _, serr := os.Stat(filepath.Join(dir, "store", name)); serr != nil {
+					t.Error(serr)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			n++
+		}
+	}
+	if n == 0 {
+		t.Error("nothing was recorded")
+	}
+	t.Logf("%d restores", n)
+}

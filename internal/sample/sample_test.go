@@ -4,14 +4,18 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/snapfs/snapfs/dataset"
 	"github.com/snapfs/snapfs/internal/sample"
+	"github.com/snapfs/snapfs/space"
 )
 
 func TestChain(t *testing.T) {
@@ -98,5 +102,51 @@ func checkShard(t *testing.T, data []byte) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestCandidate(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	snap, err := sample.Candidate(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sample.Candidate(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"snap", "snap.0"} {
+		x, err := os.ReadFile(filepath.Join(a, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := os.ReadFile(filepath.Join(b, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(x, y) {
+			t.Errorf("%s is not the same each time", name)
+		}
+	}
+	tree, err := space.Open(snap, space.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	var got []string
+	for s, err := range tree.Data().Series(dataset.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sh := range s.Shards() {
+			c, err := sh.Count(t.Context())
+			if err != nil || c.Err != nil {
+				t.Error(err, c.Err)
+			}
+			got = append(got, fmt.Sprintf("%s %s %s in %d: %d", s.Database, s.Policy, s.Key, sh.ID, c.Points))
+		}
+	}
+	want := []string{"grid default m,host=a in 1: 1", "grid default m,host=a in 2: 1", "other default m,host=a in 3: 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
