@@ -32,9 +32,10 @@ func (e *engineFlags) Validate() error {
 	return nil
 }
 
-// args returns the flags as arguments.
+// args returns the flags as arguments. The zero value is that of a command
+// which no command line was parsed for, such as the demo's.
 func (e *engineFlags) args() []string {
-	return []string{"--engine=" + e.Engine, fmt.Sprintf("--passthrough-min=%d", e.PassthroughMin)}
+	return []string{"--engine=" + cmp.Or(e.Engine, engineAuto), fmt.Sprintf("--passthrough-min=%d", e.PassthroughMin)}
 }
 
 // image is what the kernel is to read files from. It must be closed after the
@@ -55,7 +56,7 @@ func (e *engineFlags) image(t *space.Tree, opts *fs.Options) (*image, error) {
 	least := cmp.Or(e.PassthroughMin, fs.DefaultMinBacked)
 	m, err := erofs.Mount(t.Runs(least), erofs.Options{})
 	switch {
-	case err != nil && e.Engine == engineAuto:
+	case err != nil && e.Engine != enginePassthrough:
 		return none(err)
 	case err != nil:
 		return nil, noPassthrough(err)
