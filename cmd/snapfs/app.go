@@ -104,7 +104,7 @@ func (a *App) Run(ctx context.Context, args []string) (code int) {
 	if err != nil {
 		return a.usage(err)
 	}
-	return a.report(k.Run(a))
+	return a.report(a.run(k, &c))
 }
 
 // usage prints what is wrong with the arguments.

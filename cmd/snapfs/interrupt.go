@@ -1,0 +1,72 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// onlyRead says of commands whether they leave nothing behind, wherever they are
+// stopped: they read snapshots and print. All others clean up, and are waited
+// for.
+var onlyRead = map[string]func(c *cli) bool{
+	"ls": always, "cat": always, "points": always, "info": always, "doctor": always, "verify": always,
+	"databases": always, "measurements": always, "series": always, "fields": always, "tags": always,
+	"bolt info": always, "bolt buckets": always, "bolt keys": always, "bolt get": always, "bolt stats": always, "bolt check": always,
+	"bolt pages": always, "bolt page": always, "bolt inspect": always, "bolt dump": always, "bolt export": always,
+	"export": func(c *cli) bool { return c.Export.Out == "-" && c.Export.To == "" },
+	"plot":   func(c *cli) bool { return c.Plot.Out == "" },
+	"prune":  always, "version": always, "man": always, "completion": always,
+}
+
+func always(*cli) bool { return true }
+
+// grace is how long an interrupted command that only reads may take to end by
+// itself.
+const grace = 100 * time.Millisecond
+
+// result is how a command ended.
+type result struct {
+	err      error
+	panicked any
+}
+
+// run runs a command. One that only reads is left where it is soon after the
+// context has ended: it may be in the middle of something long, or writing to a
+// pipe that nobody reads.
+func (a *App) run(k *kong.Context, c *cli) error {
+	name := strings.TrimPrefix(k.Selected().FullPath(), k.Model.Name+" ")
+	if may, ok := onlyRead[name]; !ok || !may(c) {
+		return k.Run(a)
+	}
+	if err := a.ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			r.panicked = recover()
+			done <- r
+		}()
+		r.err = k.Run(a)
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-a.ctx.Done():
+		select {
+		case r = <-done:
+		case <-time.After(grace):
+			return a.ctx.Err()
+		}
+	}
+	if r.panicked != nil {
+		panic(r.panicked)
+	}
+	if r.err != nil && a.ctx.Err() != nil {
+		return a.ctx.Err() // what else went wrong follows from that
+	}
+	return r.err
+}

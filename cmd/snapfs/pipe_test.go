@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/snapfs/snapfs/internal/sample"
+)
+
+const aShard = "telemetry/default/1"
+
+// commands are the commands that take a snapshot, each once. What writes files
+// writes to out, or to a name that begins so.
+func commands(snap, out string) [][]string {
+	var list [][]string
+	for _, c := range []string{
+		"ls -lR SNAP", "cat SNAP meta", "points SNAP", "info --count SNAP", "doctor SNAP", "verify SNAP", "seal SNAP --out OUT.seal",
+		"databases SNAP", "measurements SNAP", "series SNAP", "fields SNAP", "tags SNAP",
+		"bolt info SNAP SHARD", "bolt buckets SNAP SHARD", "bolt keys SNAP SHARD cpu,host=alpha", "bolt get SNAP SHARD fields cpu",
+		"bolt stats SNAP SHARD", "bolt check SNAP", "bolt pages SNAP SHARD", "bolt page SNAP SHARD 3", "bolt inspect SNAP SHARD",
+		"bolt dump SNAP SHARD 0", "bolt export SNAP SHARD", "bolt repair SNAP SHARD --output OUT.db",
+		"export SNAP", "plot SNAP --db telemetry --rp default --measurement cpu --field load",
+		"restore SNAP --target OUT", "flatten SNAP --out OUT.flat", "prune --dry-run SNAP",
+	} {
+		words := strings.Fields(c)
+		for i, w := range words {
+			words[i] = strings.NewReplacer("SNAP", snap, "SHARD", aShard, "OUT", out).Replace(w)
+		}
+		list = append(list, words)
+	}
+	return list
+}
+
+// TestAllCommands keeps the list complete.
+func TestAllCommands(t *testing.T) {
+	elsewhere := []string{
+		"mount", "umount", // TestForeground, and the script
+		"backup", "demo", "browse", "serve", // they have a server, a mount or a terminal of their own
+		"version", "completion", "man", // they take no snapshot
+	}
+	var c cli
+	parser, err := kong.New(&c, kong.Vars{"version": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := commands("SNAP", "OUT")
+	var all []string
+	for _, leaf := range parser.Model.Leaves(true) {
+		name := leaf.Name
+		for p := leaf.Parent; p != nil && p.Type == kong.CommandNode; p = p.Parent {
+			name = p.Name + " " + name
+		}
+		all = append(all, name)
+		words := strings.Fields(name)
+		known := slices.Contains(elsewhere, words[0]) || slices.ContainsFunc(listed, func(args []string) bool {
+			return len(args) >= len(words) && slices.Equal(args[:len(words)], words)
+		})
+		if !known {
+			t.Errorf("%s is not in the list of commands that are interrupted and piped into head", name)
+		}
+	}
+	for name := range onlyRead {
+		if !slices.Contains(all, name) {
+			t.Errorf("%q is no command", name)
+		}
+	}
+}
+
+// TestPipes is about standard output that is not read to its end.
+func TestPipes(t *testing.T) {
+	snap, err := sample.Chain(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := build(t, ".")
+	t.Run("broken", func(t *testing.T) { brokenPipe(t, bin, snap) })
+	t.Run("interrupted", func(t *testing.T) { interruptedInPipe(t, bin, snap) })
+}
+
+// brokenPipe pipes each command into something that reads nothing, as head does
+// after some lines.
+func brokenPipe(t *testing.T, bin, snap string) {
+	for _, args := range commands(snap, filepath.Join(t.TempDir(), "out")) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		var stderr bytes.Buffer
+		cmd := exec.Command(bin, args...)
+		cmd.Stdout, cmd.Stderr = w, &stderr
+		err = cmd.Run()
+		w.Close()
+		var exit *exec.ExitError
+		piped := errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGPIPE
+		if err != nil && !piped {
+			t.Errorf("%q: %v", args, err)
+		}
+		if strings.Contains(stderr.String(), "pipe") || strings.Contains(stderr.String(), "snapfs:") {
+			t.Errorf("%q is not quiet: %s", args, &stderr)
+		}
+	}
+}
+
+// interruptedInPipe interrupts commands that write to a pipe which is full and
+// which nobody reads on.
+func interruptedInPipe(t *testing.T, bin, snap string) {
+	for _, args := range [][]string{
+		{"cat", snap, aShard},
+		{"ls", "-lR", snap, ".snapfs/bolt/" + aShard},
+		{"bolt", "export", snap, aShard},
+		{"export", "--ghosts", "show", snap},
+	} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stderr bytes.Buffer
+		cmd := exec.Command(bin, args...)
+		cmd.Stdout, cmd.Stderr = w, &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		// Once something has come, the command is at work, and has more than a
+		// pipe holds.
+		if _, err := io.ReadFull(r, make([]byte, 1)); err != nil {
+			t.Fatalf("%q: %v, %s", args, err, &stderr)
+		}
+		send(t, cmd, os.Interrupt)
+		err = cmd.Wait()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+			t.Errorf("%q: %v", args, err)
+		}
+		if got := stderr.String(); got != "snapfs: interrupted\n" {
+			t.Errorf("%q: %s", args, got)
+		}
+		r.Close()
+	}
+}
