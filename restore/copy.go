@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -26,11 +27,12 @@ func (e targetError) Unwrap() error { return e.error }
 
 // content copies size bytes from src to the beginning of dst, and makes sure
 // that src ends there. A negative size means up to the end. It returns the
-// number of bytes copied; errors of dst are targetErrors.
-func (r *runner) content(ctx context.Context, dst *os.File, src fs.File, size int64, progress func(int64)) (int64, error) {
+// number of bytes copied; errors of dst are targetErrors. A sum, if there is
+// one, gets all that is read.
+func (r *runner) content(ctx context.Context, dst *os.File, src fs.File, size int64, sum hash.Hash, progress func(int64)) (int64, error) {
 	var done int64
 	in, seekable := src.(io.ReaderAt)
-	if seekable && size > 0 {
+	if seekable && size > 0 && sum == nil {
 		var err error
 		if done, err = r.byRange(ctx, dst, src, size, progress); err != nil {
 			return done, err
@@ -50,6 +52,9 @@ func (r *runner) content(ctx context.Context, dst *os.File, src fs.File, size in
 		if n > 0 {
 			if _, err := dst.WriteAt(buf[:n], done); err != nil {
 				return done, targetError{err}
+			}
+			if sum != nil {
+				sum.Write(buf[:n])
 			}
 			done += int64(n)
 			progress(int64(n))

@@ -182,7 +182,7 @@ func TestRange(t *testing.T) {
 	try := func(src fs.File, dst *os.File, size int64) (*runner, int64, error) {
 		r := &runner{}
 		r.bufs.New = func() any { return new([bufSize]byte) }
-		n, err := r.content(t.Context(), dst, src, size, func(int64) {})
+		n, err := r.content(t.Context(), dst, src, size, nil, func(int64) {})
 		return r, n, err
 	}
 	check := func(dst *os.File, want []byte) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"hash"
 	"io"
 	"io/fs"
 	"math"
@@ -184,7 +185,8 @@ func (w *walker) compareAll() error {
 	for _, i := range w.compares {
 		e := &w.entries[i]
 		pr.Path = w.path(e)
-		equal, err := c.equal(pr.Path, func(n int) {
+		sum := w.opts.hasher()
+		equal, err := c.equal(pr.Path, sum, func(n int) {
 			pr.Bytes += int64(n)
 			if w.opts.Progress != nil {
 				w.opts.Progress(pr)
@@ -192,6 +194,9 @@ func (w *walker) compareAll() error {
 		})
 		if cancel := context.Cause(w.ctx); cancel != nil {
 			return cancel
+		}
+		if sum != nil && err == nil && equal {
+			e.extra().sum = sum.Sum(nil)
 		}
 		switch {
 		case err != nil:
@@ -220,8 +225,9 @@ type comparer struct {
 }
 
 // equal compares the file p of the tree with that of the target. An error is
-// one of the tree; a target that cannot be read is not equal.
-func (c comparer) equal(p string, progress func(int)) (bool, error) {
+// one of the tree; a target that cannot be read is not equal. A sum, if there
+// is one, gets the content.
+func (c comparer) equal(p string, sum hash.Hash, progress func(int)) (bool, error) {
 	src, err := c.w.src.Open(p)
 	if err != nil {
 		return false, err
@@ -233,6 +239,9 @@ func (c comparer) equal(p string, progress func(int)) (bool, error) {
 		return false, nil
 	}
 	defer old.Close()
+	if c.w.opts.Verify {
+		forget(old)
+	}
 	in := reader(src)
 	for {
 		if err := context.Cause(c.w.ctx); err != nil {
@@ -248,6 +257,9 @@ func (c comparer) equal(p string, progress func(int)) (bool, error) {
 		}
 		if !bytes.Equal(c.a[:n], c.b[:m]) {
 			return false, nil
+		}
+		if sum != nil {
+			sum.Write(c.a[:n])
 		}
 		progress(n)
 		if err != nil { // and so it ended in both, since n = m

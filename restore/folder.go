@@ -153,7 +153,8 @@ func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
 		}
 	}()
 	r.opts.at("create " + path)
-	if n, err = r.content(r.ctx, f, src, size, r.progress(path)); err != nil {
+	sum := r.opts.hasher()
+	if n, err = r.content(r.ctx, f, src, size, sum, r.progress(path)); err != nil {
 		return n, err
 	}
 	r.opts.at("seal " + path)
@@ -162,6 +163,14 @@ func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
 	}
 	if err := context.Cause(r.ctx); err != nil {
 		return n, err
+	}
+	if sum != nil {
+		e.extra().sum = sum.Sum(nil)
+	}
+	if r.opts.Verify {
+		if err := r.verify(d, e, temp); err != nil {
+			return n, err
+		}
 	}
 	if r.opts.staged {
 		return n, nil
@@ -188,7 +197,7 @@ func (r *runner) seal(f *os.File, d *folder, e *entry, temp string) error {
 	if err := setTime(d.f, temp, e.mtime); err != nil {
 		return err
 	}
-	if !r.opts.NoSync {
+	if !r.opts.NoSync || r.opts.Verify {
 		if err := f.Sync(); err != nil {
 			return err
 		}

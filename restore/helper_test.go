@@ -205,6 +205,8 @@ func noise(seed uint64, n int) []byte {
 	return b
 }
 
+func hash256(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+
 // fakeFS is a tree with any listing at all.
 type fakeFS struct {
 	list  func(dir string) []fakeEntry

@@ -46,6 +46,16 @@ type Options struct {
 	// MiB or file, and never by two goroutines at once. It should return soon.
 	Progress func(Progress)
 
+	// Hash has each regular file that is written, or compared with one that is
+	// there, hashed: see [Step.SHA256].
+	Hash bool
+
+	// Verify reads each file back after it was written and synced, from the disk
+	// where the system lets go of what it has in memory, and compares its hash
+	// with that of what was read from the tree. It implies Hash. If they differ,
+	// [ErrVerify] ends the restore.
+	Verify bool
+
 	// NoSync leaves it to the system when what is written gets to the disk: after
 	// a power failure files may be empty, or not there.
 	NoSync bool

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ type Step struct {
 	ModTime time.Time   `json:"mtime,omitzero"`
 	Link    string      `json:"link,omitempty"`   // target of a symbolic link
 	Reason  string      `json:"reason,omitempty"` // why keep, skip, conflict or fail; or a remark
+	SHA256  string      `json:"sha256,omitempty"` // of the content, in hexadecimal, once it was hashed
 }
 
 // MarshalJSON writes the fields by their names, and the mode as ls -l shows it.
@@ -94,7 +96,8 @@ type more struct {
 	reason string
 	link   string
 	err    error
-	old    int64 // size of the file that is replaced
+	old    int64  // size of the file that is replaced
+	sum    []byte // SHA-256 of the content
 }
 
 func (e *entry) extra() *more {
@@ -194,7 +197,7 @@ func (p *Plan) path(e *entry) string { return p.dirs[e.parent].join(e.name) }
 func (p *Plan) step(e *entry) Step {
 	s := Step{Path: p.path(e), Action: e.action, Mode: e.mode, Size: e.size, ModTime: e.mtime}
 	if e.more != nil {
-		s.Link, s.Reason = e.more.link, e.more.reason
+		s.Link, s.Reason, s.SHA256 = e.more.link, e.more.reason, hex.EncodeToString(e.more.sum)
 		if s.Reason == "" && e.more.err != nil {
 			s.Reason = cause(e.more.err).Error()
 		}

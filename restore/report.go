@@ -29,6 +29,9 @@ var (
 	// there under its final name is whole.
 	ErrIncomplete = errors.New("restore incomplete")
 
+	// ErrVerify is returned when a file that was written reads back differently.
+	ErrVerify = errors.New("what was written reads back differently")
+
 	// ErrBudget is returned when the tree holds more names than
 	// [Options.MaxEntries].
 	ErrBudget = errors.New("too many entries")

@@ -66,6 +66,10 @@ func renameNew(d *os.File, from, to string) (ok bool, err error) {
 	return true, nil
 }
 
+// forget asks the system to drop what it holds of a synced file in memory, so
+// that the next read is one of the disk. Not every file system obeys.
+func forget(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
+
 // full reports whether err means that there is no use in writing more files.
 func full(err error) bool {
 	for _, errno := range [...]error{
@@ -75,5 +79,5 @@ func full(err error) bool {
 			return true
 		}
 	}
-	return false
+	return errors.Is(err, ErrVerify)
 }

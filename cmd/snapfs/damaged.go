@@ -178,7 +178,7 @@ func damageError(target string, list []damagedFile) error {
 	return &codeError{hint.Wrap(err, "--damaged keep copies them as they are, skip leaves them out, repair writes sound files with all that can be read"), exitDamage}
 }
 
-// repairs are repaired files, in a temporary directory.
+// repairs are repaired and compacted files, in a temporary directory.
 type repairs struct{ dir string }
 
 // Close removes them.
@@ -192,7 +192,9 @@ func (r *repairs) Close() error {
 // temp makes the directory, once.
 func (r *repairs) temp() (err error) {
 	if r.dir == "" {
-		r.dir, err = os.MkdirTemp("", "snapfs-repair-")
+		if r.dir, err = os.MkdirTemp("", "snapfs-repair-"); err != nil {
+			err = hint.Wrap(err, "set TMPDIR to a directory that is there and has room")
+		}
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/internal/hint"
@@ -24,6 +25,9 @@ type restoreCmd struct {
 	DiscardOld bool              `help:"Remove what was replaced, when all is done."`
 	Overwrite  restore.Overwrite `default:"never" placeholder:"WHEN" help:"Without --replace, what to do with files that are already there: never, if-changed, if-newer, always. With never, a file in the way stops the restore before anything is written."`
 	Damaged    string            `default:"refuse" enum:"refuse,keep,skip,repair" placeholder:"WHAT" help:"What to do with files that are cut off and Bolt files that are not sound: refuse, keep, skip, repair. With refuse, one of them stops the restore before anything is written."`
+	Compact    bool              `help:"Rewrite each sound Bolt file, without its free pages, and say what that saves."`
+	Verify     bool              `help:"Read every file back from the disk and compare its SHA-256."`
+	Report     string            `placeholder:"FILE" help:"Write down what was restored, from which layer and offset, with SHA-256, as JSON." type:"path" predictor:"file"`
 	Recover    bool              `help:"Only finish or undo a restore to the target that was interrupted."`
 	NoSync     bool              `help:"Leave it to the system when the files get to the disk. Faster; after a power failure some may be empty."`
 	Jobs       int               `short:"j" placeholder:"N" help:"Files copied at a time (default: 8)."`
@@ -50,8 +54,8 @@ Before anything is written, the chain and every Bolt file are checked. A layer o
 file that is damaged, such as a copy that was torn while the server wrote, stops the restore with exit code 14; snapfs
 info and bolt check tell more. With --damaged keep such files are copied byte by byte, with skip they are left out, and
 with repair a new file is written with all that can be read, which is all that the backup had if the file is only
-torn. Repaired files are made in $TMPDIR first. What cannot be read to its end is left out with a complaint, and
-exit code 21, unless skip says to be silent about it.
+torn. Repaired and compacted files are made in $TMPDIR first. What cannot be read to its end is left out with a
+complaint, and exit code 21, unless skip says to be silent about it.
 
 With --config, or --meta-dir and --data-dir, the snapshot becomes the directories that an InfluxDB 0.9 server starts
 from: shards in one, and in the other a raft store that holds the metadata. (--broker-dir and --data-dir for a release
@@ -81,9 +85,11 @@ type aim struct {
 
 // job is a restore that is planned: of one directory, or of several as one.
 type job struct {
-	aims  []aim
-	plans []*restore.Plan
-	swap  *restore.Swap // nil if files are put into the target one by one
+	aims      []aim
+	plans     []*restore.Plan
+	swap      *restore.Swap // nil if files are put into the target one by one
+	damaged   []damagedFile
+	compacted []compactedFile
 }
 
 func (j *job) err() error {
@@ -129,15 +135,22 @@ func (c *restoreCmd) Run(a *App) (err error) {
 			return err
 		}
 	}
+	var out *reportFile
+	if c.Report != "" && !c.DryRun {
+		if out, err = c.createReport(src, aims); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, out.close()) }()
+	}
 	bar := a.progress(c.Quiet || c.JSON || c.DryRun)
-	job, damaged, err := c.plan(a, src, aims, bar, &tmp)
+	job, err := c.plan(a, src, slices.Clone(aims), bar, &tmp)
 	if job == nil {
 		bar.finish()
 		return err
 	}
 	if c.DryRun {
 		bar.finish()
-		a.tellDamage(damaged)
+		a.tellDamage(job.damaged)
 		return errors.Join(c.print(a, job), cmp.Or(err, job.err()))
 	}
 	var reports []restore.Report
@@ -145,15 +158,20 @@ func (c *restoreCmd) Run(a *App) (err error) {
 		reports = append(reports, restore.Report{Target: aims[i].dir, Remaining: p.Report().Files})
 	}
 	if err == nil {
-		a.tellDamage(damaged)
+		a.tellDamage(job.damaged)
 		if job.swap != nil && job.swap.Resumes() && job.err() == nil && !c.Quiet {
 			fmt.Fprintf(a.Stderr, "snapfs: going on with what an interrupted restore has copied\n")
 		}
 		reports, err = job.run(a.ctx)
 	}
 	bar.finish()
+	if out != nil && (err == nil || errors.Is(err, restore.ErrIncomplete) && reports[0].Files+reports[0].Kept > 0) {
+		if werr := out.write(src, aims, job, reports, c.Verify); werr != nil {
+			return errors.Join(err, werr)
+		}
+	}
 	if c.JSON {
-		return cmp.Or(c.printReports(a, reports, addr, damaged), err)
+		return cmp.Or(c.printReports(a, job, reports, addr), err)
 	}
 	return c.tell(a, job, reports, addr, err)
 }
@@ -215,6 +233,7 @@ func (c *restoreCmd) options(at aim) (restore.Options, error) {
 	owner, err := parseOwner(c.Owner)
 	opts := restore.Options{
 		Overwrite: c.Overwrite, Workers: c.Jobs, NoSync: c.NoSync,
+		Verify: c.Verify, Hash: c.Report != "",
 		FileMode: fs.FileMode(c.Mode), DirMode: fs.FileMode(c.DirMode), Owner: owner,
 	}
 	if !at.made {
@@ -226,17 +245,17 @@ func (c *restoreCmd) options(at aim) (restore.Options, error) {
 // plan makes the plan, and finds out what is damaged in the first of the aims,
 // which is the only one that a snapshot is in. Repaired files are in tmp. With a
 // job, the error says why it must not be carried out.
-func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress, tmp *repairs) (*job, []damagedFile, error) {
+func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress, tmp *repairs) (*job, error) {
 	newer, err := c.newer(src)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	skipped := map[string]bool{}
 	var opts []restore.Options
 	for _, at := range aims {
 		o, err := c.options(at)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		o.Progress = bar.update
 		if !at.made {
@@ -246,15 +265,15 @@ func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress,
 		opts = append(opts, o)
 	}
 	if err := src.whole(c.Damaged); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	job, err := c.newJob(a.ctx, src, aims, opts)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	// What is in the way may be what skip leaves out, or was repaired before.
-	if job.err() != nil && c.Damaged != "skip" && c.Damaged != "repair" {
-		return job, nil, nil
+	// What is in the way may be what skip leaves out, or was rewritten before.
+	if job.err() != nil && c.Damaged != "skip" && c.Damaged != "repair" && !c.Compact {
+		return job, nil
 	}
 	var list []damagedFile
 	if src.snap != nil && src.snap.Chain() == nil {
@@ -262,8 +281,8 @@ func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress,
 	} else {
 		list, err = a.findDamage(aims[0].tree, job.plans[0], bar.update)
 	}
-	if err != nil || len(list) == 0 {
-		return job, nil, err
+	if err != nil {
+		return job, err
 	}
 	for i := range list {
 		list[i].Action = c.Damaged
@@ -272,18 +291,30 @@ func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress,
 		}
 		skipped[list[i].Path] = c.Damaged == "skip"
 	}
-	switch c.Damaged {
-	case "refuse":
-		return job, list, damageError(aims[0].dir, list)
-	case "keep":
-		return job, list, nil
-	case "repair":
+	job.damaged = list
+	if len(list) > 0 && c.Damaged == "refuse" {
+		return job, damageError(aims[0].dir, list)
+	}
+	again := len(list) > 0 && c.Damaged == "skip"
+	if len(list) > 0 && c.Damaged == "repair" {
+		again = true
 		if aims[0].tree, err = tmp.repairAll(a, aims[0].tree, list, bar.update); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	job, err = c.newJob(a.ctx, src, aims, opts)
-	return job, list, err
+	var compacted []compactedFile
+	if c.Compact {
+		if aims[0].tree, compacted, err = tmp.compactAll(a, aims[0].tree, job.plans[0], list, bar.update); err != nil {
+			return nil, err
+		}
+	}
+	if !again && len(compacted) == 0 {
+		return job, nil
+	}
+	if job, err = c.newJob(a.ctx, src, aims, opts); err == nil {
+		job.damaged, job.compacted = list, compacted
+	}
+	return job, err
 }
 
 // newJob plans to replace the targets, or, where that cannot be or is not wanted,
@@ -298,7 +329,7 @@ func (c *restoreCmd) newJob(ctx context.Context, src *restoreSource, aims []aim,
 			Replace: c.Replace, DiscardOld: c.DiscardOld, Partial: c.Damaged != "refuse", Protect: src.protect, Progress: opts[0].Progress,
 		})
 		if err == nil {
-			return &job{aims, swap.Plans(), swap}, nil
+			return &job{aims: aims, plans: swap.Plans(), swap: swap}, nil
 		}
 		if c.Replace || c.server() || !errors.Is(err, restore.ErrPlace) {
 			return nil, err

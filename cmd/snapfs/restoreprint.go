@@ -38,18 +38,20 @@ func (c *restoreCmd) print(a *App, job *job) error {
 
 // printReports writes what was done as JSON. addr is the address of a server, ""
 // if there is none.
-func (c *restoreCmd) printReports(a *App, reports []restore.Report, addr string, damaged []damagedFile) error {
+func (c *restoreCmd) printReports(a *App, job *job, reports []restore.Report, addr string) error {
 	if addr == "" {
 		return a.printJSON(struct {
 			restore.Report
-			Damaged []damagedFile `json:"damaged,omitempty"`
-		}{reports[0], damaged})
+			Damaged   []damagedFile   `json:"damaged,omitempty"`
+			Compacted []compactedFile `json:"compacted,omitempty"`
+		}{reports[0], job.damaged, job.compacted})
 	}
 	return a.printJSON(struct {
 		NodeAddress string           `json:"node_address"`
 		Directories []restore.Report `json:"directories"`
 		Damaged     []damagedFile    `json:"damaged,omitempty"`
-	}{addr, reports, damaged})
+		Compacted   []compactedFile  `json:"compacted,omitempty"`
+	}{addr, reports, job.damaged, job.compacted})
 }
 
 // tell prints how a restore went, and returns the error that remains.
@@ -60,6 +62,14 @@ func (c *restoreCmd) tell(a *App, job *job, reports []restore.Report, addr strin
 	}
 	for _, report := range reports {
 		c.tellReport(a, job, report, err)
+	}
+	if err == nil && !c.Quiet {
+		if c.Verify {
+			fmt.Fprintln(a.Stderr, "all that was written was read back, and is equal")
+		}
+		if len(job.compacted) > 0 {
+			fmt.Fprintln(a.Stderr, saved(job.compacted))
+		}
 	}
 	if err == nil && addr != "" && !c.Quiet {
 		fmt.Fprintf(a.Stderr, "the server is known there as %s; if it calls itself otherwise: --node-address\n", addr)

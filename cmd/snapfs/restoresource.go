@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,12 +15,14 @@ import (
 
 	"github.com/snapfs/snapfs/chain"
 	fusefs "github.com/snapfs/snapfs/fs"
+	"github.com/snapfs/snapfs/internal/attr"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/space"
 )
 
 // restoreSource is what is restored.
 type restoreSource struct {
+	name    string // its absolute path
 	tree    fs.FS
 	snap    *space.Tree // the snapshot; nil if there is only a directory
 	dir     string      // that directory: a mount, a point in one, or a copy
@@ -60,7 +63,7 @@ func (c *restoreCmd) open(name string, opts space.Options) (*restoreSource, erro
 	if err != nil {
 		return nil, err
 	}
-	src := &restoreSource{tree: t, snap: t, ghosts: chain.Show, protect: []string{name}}
+	src := &restoreSource{name: absolute(name), tree: t, snap: t, ghosts: chain.Show, protect: []string{name}}
 	if t.Chain() != nil {
 		src.protect = nil
 		for _, l := range t.Chain().Layers() {
@@ -131,7 +134,7 @@ func (c *restoreCmd) mounted() (*restoreSource, error) {
 			return nil, err
 		}
 	}
-	return &restoreSource{tree: os.DirFS(dir), dir: dir, ghosts: c.Ghosts, protect: []string{c.Snap}}, nil
+	return &restoreSource{name: absolute(c.Snap), tree: os.DirFS(dir), dir: dir, ghosts: c.Ghosts, protect: []string{c.Snap}}, nil
 }
 
 // copied takes a directory that holds what a snapshot holds.
@@ -148,7 +151,7 @@ func (c *restoreCmd) copied() (*restoreSource, error) {
 		err := fmt.Errorf("%s: a copy of the files of a snapshot is of one point, and does not tell which files are ghosts", c.Snap)
 		return nil, &codeError{hint.Wrap(err, "leave out --at and --ghosts, or name the snapshot itself"), exitUsage}
 	}
-	return &restoreSource{tree: os.DirFS(c.Snap), dir: c.Snap, ghosts: chain.Show, protect: []string{c.Snap}}, nil
+	return &restoreSource{name: absolute(c.Snap), tree: os.DirFS(c.Snap), dir: c.Snap, ghosts: chain.Show, protect: []string{c.Snap}}, nil
 }
 
 // wants applies --ghosts to a file of a mount, which tells by an extended
@@ -159,6 +162,34 @@ func (s *restoreSource) wants(p string, e fs.DirEntry) bool {
 	}
 	size, err := unix.Getxattr(filepath.Join(s.dir, filepath.FromSlash(p)), fusefs.Prefix+"ghost", nil)
 	return (err == nil && size > 0) == (s.ghosts == chain.Only)
+}
+
+// attrs returns what the source, which tree is made of, tells of where a file
+// comes from.
+func (s *restoreSource) attrs(tree fs.FS, p string) iter.Seq2[string, string] {
+	if s.snap != nil {
+		if fi, err := fs.Stat(tree, p); err == nil {
+			return attr.All(fi)
+		}
+		return func(func(string, string) bool) {}
+	}
+	return func(yield func(string, string) bool) {
+		buf := make([]byte, 4096)
+		for _, k := range []string{"layer", "file", "ghost", "offset"} {
+			n, err := unix.Getxattr(filepath.Join(s.dir, filepath.FromSlash(p)), fusefs.Prefix+k, buf)
+			if err == nil && !yield(k, string(buf[:n])) {
+				return
+			}
+		}
+	}
+}
+
+// absolute returns the absolute path of a name, or the name.
+func absolute(name string) string {
+	if abs, err := filepath.Abs(name); err == nil {
+		return abs
+	}
+	return name
 }
 
 // whole returns an error if a layer that counts is cut off or cannot be read:

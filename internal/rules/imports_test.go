@@ -74,7 +74,7 @@ func TestLibraries(t *testing.T) {
 		in      []string
 		inTests []string // besides those
 	}{
-		"github.com/hanwen/go-fuse/v2":        {in: []string{"fs"}},
+		"github.com/hanwen/go-fuse/v2":        {in: []string{"fs"}, inTests: []string{"restore"}},
 		"github.com/erofs/go-erofs":           {in: []string{"erofs"}},
 		"github.com/moby/sys/mountinfo":       {in: []string{"fs", "restore"}, inTests: []string{"cmd/snapfs"}},
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
