@@ -92,8 +92,9 @@ func (p *Plan) Create(ctx context.Context, name string, force bool, progress fun
 func (p *Plan) allowed(name string, force bool) error {
 	st, err := os.Lstat(name)
 	switch {
-	case err == nil && st.IsDir():
-		return &fs.PathError{Op: "write", Path: name, Err: unix.EISDIR}
+	case err == nil && !st.Mode().IsRegular():
+		// Its name would be taken from it, even from a device.
+		return &fs.PathError{Op: "write", Path: name, Err: errors.New("is not a regular file")}
 	case err == nil && !force:
 		return hint.Wrap(&fs.PathError{Op: "write", Path: name, Err: fs.ErrExist}, "choose another name, or --force")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/flatten"
 	"github.com/snapfs/snapfs/internal/hint"
@@ -352,10 +354,13 @@ func TestNames(t *testing.T) {
 	if err := os.Link(path, filepath.Join(dir, "hard")); err != nil {
 		t.Fatal(err)
 	}
+	if err := unix.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, want := range map[string]error{
 		"there": fs.ErrExist, "snap": flatten.ErrInChain, "snap.0": flatten.ErrInChain, "snap.1": flatten.ErrInChain, "snap.17": flatten.ErrInChain,
 		"snap.pending": flatten.ErrInChain, "snap.3.pending": flatten.ErrInChain, "loop/snap.2": flatten.ErrInChain, "loop/snap": flatten.ErrInChain,
-		"hard": flatten.ErrInChain, "other": flatten.ErrInChain, "missing/flat": fs.ErrNotExist, ".": nil,
+		"hard": flatten.ErrInChain, "other": flatten.ErrInChain, "missing/flat": fs.ErrNotExist, ".": nil, "loop": nil, "pipe": nil,
 	} {
 		for _, force := range []bool{false, true} {
 			if name == "there" && force {

@@ -40,8 +40,13 @@ func TestTerminal(t *testing.T) {
 	if top[axisWidth] != 0x2800 || top[len(top)-1] == 0x2800 || bottom[axisWidth] == 0x2800 || bottom[len(bottom)-1] != 0x2800 {
 		t.Errorf("chart\n%s", &b)
 	}
-	if !strings.Contains(lines[4], "2015-11-02T00:00:00Z") {
+	if !strings.Contains(lines[4], "2015-11-02 2015-11-02") {
 		t.Errorf("time axis %q", lines[4])
+	}
+	for room, want := range map[int]string{60: "2015-11-02T00:00:00Z 2015-11-02T00:16:39Z", 41: "2015-11-02T00:00:00Z 2015-11-02T00:16:39Z", 40: "2015-11-02T00:00 2015-11-02T00:16", 32: "2015-11-02 2015-11-02"} {
+		if from, to := axisTimes(r, room); from+" "+to != want {
+			t.Errorf("in %d characters: %s %s, want %s", room, from, to, want)
+		}
 	}
 	painted := 0
 	term.Paint = func(s string, i int) string { painted++; return s }

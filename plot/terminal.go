@@ -73,8 +73,9 @@ func (t Terminal) Draw(w io.Writer, area Range, lines []*Line) error {
 		}
 		out.WriteByte('\n')
 	}
-	from, to := axisTime(area.From), axisTime(area.To)
-	gap := max(1, width-axisWidth-len(from)-len(to))
+	room := width - axisWidth
+	from, to := axisTimes(area, room)
+	gap := max(1, room-len(from)-len(to))
 	fmt.Fprintf(out, "%*s%s%s%s\n", axisWidth, "", from, strings.Repeat(" ", gap), to)
 	for i, l := range lines {
 		mark := "━━ " + l.Name
@@ -86,7 +87,16 @@ func (t Terminal) Draw(w io.Writer, area Range, lines []*Line) error {
 	return out.Flush()
 }
 
-func axisTime(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05Z") }
+// axisTimes returns both ends of the time axis, as precise as there is room for.
+func axisTimes(area Range, room int) (from, to string) {
+	for _, layout := range []string{"2006-01-02T15:04:05Z", "2006-01-02T15:04", time.DateOnly} {
+		from, to = time.Unix(0, area.From).UTC().Format(layout), time.Unix(0, area.To).UTC().Format(layout)
+		if len(from)+1+len(to) <= room {
+			break
+		}
+	}
+	return from, to
+}
 
 // number prints a value in few characters.
 func number(v float64) string { return fmt.Sprintf("%.*g", 5, v) }

@@ -56,3 +56,21 @@ func (t *Tree) copies(name string) []*boltview.DB {
 	}
 	return out
 }
+
+// Series returns the series whose points are the content of a file of the tree,
+// as of those below influx. ok is false for all others.
+func (t *Tree) Series(name string) (s dataset.Series, ok bool) {
+	fsys, inner, err := t.find("open", name)
+	if err != nil {
+		return s, false
+	}
+	x, ok := fsys.(*influxTree)
+	if !ok {
+		return s, false
+	}
+	n, err := x.find(inner)
+	if err != nil || n.series == nil {
+		return s, false
+	}
+	return *n.series, true
+}

@@ -57,6 +57,7 @@ type cli struct {
 	Tags         tagsCmd         `cmd:"" help:"List tags and their values."`
 
 	Bolt    boltCmd    `cmd:"" help:"Look into Bolt files in place."`
+	Browse  browseCmd  `cmd:"" help:"Browse a snapshot on the whole screen."`
 	Plot    plotCmd    `cmd:"" help:"Draw a series as a chart."`
 	Demo    demoCmd    `cmd:"" help:"Show all of it on a small chain made for the purpose."`
 	Version versionCmd `cmd:"" help:"Print the version."`

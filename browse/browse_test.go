@@ -1,0 +1,423 @@
+package browse
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/snapfs/snapfs/internal/realchains"
+	"github.com/snapfs/snapfs/space"
+)
+
+// TestScreens compares whole screens of the sample chain.
+func TestScreens(t *testing.T) {
+	screens, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A path that is the same each time, as it is on the screen.
+	t.Chdir(filepath.Dir(chainOf(t)))
+	for _, tt := range []struct {
+		name, keys    string
+		width, height int
+		opts          Options
+	}{
+		{name: "root"},
+		{name: "help", keys: "?"},
+		{name: "shard", keys: "end enter down enter down enter"},
+		{name: "chart", keys: ":.snapfs/influx/telemetry/default/cpu/cpu,host=alpha.lp enter"},
+		{name: "chart-field", keys: ":.snapfs/influx/telemetry/default/cpu/cpu,host=alpha.lp enter ]"},
+		{name: "lines", keys: ":.snapfs/influx/events/default/deploy/deploy,app=web.lp enter"},
+		{name: "decoded", keys: ":telemetry/default/1/cpu,host=alpha enter right down down"},
+		{name: "hex", keys: ":telemetry/default/1 enter tab pgdown pgdown"},
+		{name: "json", keys: ":.snapfs/meta.json enter tab pgdown"},
+		{name: "ghost", keys: ":telemetry/week/2 enter"},
+		{name: "search", keys: "/ beta enter"},
+		{name: "prompt", keys: "e backspace /tmp/ äöü"},
+		{name: "wide", keys: ":.snapfs/influx/telemetry/default/cpu/cpu,host=alpha.lp enter", width: 132, height: 40},
+		{name: "small", keys: ":telemetry/default/1 enter", width: 44, height: 10},
+		{name: "ascii", keys: ":telemetry/default enter", opts: Options{ASCII: true, Plain: true}},
+		{name: "ascii-chart", keys: ":.snapfs/influx/telemetry/default/cpu/cpu,host=alpha.lp enter", opts: Options{ASCII: true, Plain: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.opts.Title = "/backup/snap  at 2, 2015-11-03T03:04:05Z"
+			u := newUser(t, "snap", tt.opts)
+			if tt.width > 0 {
+				u.size(tt.width, tt.height)
+			}
+			u.press(tt.keys)
+			u.golden(filepath.Join(screens, tt.name+".txt"))
+		})
+	}
+}
+
+func TestPlain(t *testing.T) {
+	path := chainOf(t)
+	for _, plain := range []bool{false, true} {
+		u := newUser(t, path, Options{Plain: plain})
+		raw := u.m.View().Content
+		colours := false
+		for s := range strings.SplitSeq(raw, "\x1b[") {
+			code, _, _ := strings.Cut(s, "m")
+			colours = colours || strings.ContainsAny(code, "3;")
+		}
+		if colours == plain {
+			t.Errorf("plain %v, colours %v: %q", plain, colours, raw[:200])
+		}
+	}
+}
+
+// TestHostile shows names and values that would move the cursor, change
+// colours, or stand in two cells or none.
+func TestHostile(t *testing.T) {
+	keys := []string{
+		"\x1b[2J\x1b[31mred", "bell\a", "new\nline", "c1\u009b2J", "日本語の鍵", "e\u0301 combining", "\u0301starts", "a" + strings.Repeat("\u0301", 50),
+		"rtl\u202eabc", "zero\u200bwidth", "\xff\xfe", "👩‍👩‍👧 family", "❤\ufe0f", "한국어", strings.Repeat("長", 200), "tab\there", "%41",
+	}
+	path := boltOf(t, "b\x1b[1mucket", func(b *bolt.Bucket) error {
+		for _, k := range keys {
+			if err := b.Put([]byte(k), []byte(strings.Repeat(k+"\n", 3))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, width := range []int{40, 41, 79, 80, 81, 200} {
+		u := newUser(t, path, Options{Title: "title\x1b]0;x\a"}).size(width, 24)
+		u.press("end enter")
+		for range keys {
+			u.press("down")
+			u.screen()
+			for range 3 {
+				u.press("v")
+				u.screen()
+			}
+			u.press("tab right right right")
+			u.screen()
+			u.press("tab")
+		}
+		u.press("/ \x1b[2J\u202e日本 enter")
+		u.screen()
+		u.send(tea.PasteMsg{Content: "nobody asked"})
+		u.press("/")
+		u.send(tea.PasteMsg{Content: "two\nlines\x1b[2J" + strings.Repeat("語", 100)})
+		u.screen()
+	}
+}
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain ~": "plain ~", "": "", "a\x00b\x1bc\x7f": "a�b�c�", "ö日": "ö日", "e\u0301x": "e\u0301x", "\u0301x": "◌\u0301x",
+		"\u202e": "�", "\xffa": "�a", "a\tb": "a    b", "\u00ad": "�", "\ufffd": "�", "❤\ufe0f": "❤",
+		"a\u0301\u0301\u0301\u0301\u0301\u0301b": "a\u0301\u0301\u0301\u0301b",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// FuzzFit cuts and fills any text: it has the cells that were asked for, and
+// nothing that a terminal obeys.
+func FuzzFit(f *testing.F) {
+	f.Add("日本語 e\u0301 \x1b[1m", uint8(7), uint8(2))
+	f.Add("👩‍👩‍👧\u200d\ufe0f🇩🇪🇩", uint8(3), uint8(1))
+	f.Fuzz(func(t *testing.T, s string, width, skip uint8) {
+		got := fit(from(clean(s), int(skip)), int(width))
+		if w := ansi.StringWidth(got); w != int(width) {
+			t.Errorf("%q: %d cells of %d: %q", s, w, width, got)
+		}
+		if strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) {
+			t.Errorf("%q: control characters in %q", s, got)
+		}
+	})
+}
+
+// many writes a Bolt file with n keys.
+func many(t testing.TB, n int) string {
+	t.Helper()
+	return boltOf(t, "keys", func(b *bolt.Bucket) error {
+		for i := range n {
+			if err := b.Put(fmt.Appendf(nil, "key %06d", i), []byte("value")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// TestMany: of a large directory only what is on the screen is read, until
+// somebody asks for more.
+func TestMany(t *testing.T) {
+	n := 100_000
+	u := newUser(t, many(t, n), Options{})
+	u.press("end enter right")
+	u.sees("key 000000")
+	keys := u.m.root.kids[len(u.m.root.kids)-1]
+	if got := len(keys.kids); got > 2*firstChunk {
+		t.Errorf("%d entries read for one screen", got)
+	}
+	u.press("pgdown pgdown pgdown")
+	if got := len(keys.kids); got > 3*firstChunk {
+		t.Errorf("%d entries read for four screens", got)
+	}
+	u.press("end")
+	if !strings.Contains(u.line(), fmt.Sprintf("key %06d", n-1)) || len(keys.kids) != n {
+		t.Errorf("after end: %q, %d entries", u.line(), len(keys.kids))
+	}
+	u.press("home")
+	if !strings.HasPrefix(u.line(), ">▾ /") {
+		t.Errorf("after home: %q", u.line())
+	}
+	u.press("down down down left").sees("▸ keys")
+
+	// A search goes past what was read; the way there is read then.
+	u = newUser(t, u.m.tree.Path(), Options{})
+	u.press("/ 54321 enter")
+	if !strings.Contains(u.line(), "key 054321") {
+		t.Errorf("after search: %q", u.line())
+	}
+	u.press("n").sees("went on from the other end")
+	u.press("/ 0999*9 enter")
+	if !strings.Contains(u.line(), "key 099909") {
+		t.Errorf("after search: %q", u.line())
+	}
+	u.press("n")
+	if !strings.Contains(u.line(), "key 099919") {
+		t.Errorf("next: %q", u.line())
+	}
+	u.press("N")
+	if !strings.Contains(u.line(), "key 099909") {
+		t.Errorf("previous: %q", u.line())
+	}
+	u.press("/ nowhere enter").sees("not found in ")
+}
+
+func TestExport(t *testing.T) {
+	path := chainOf(t)
+	u := newUser(t, path, Options{})
+	dir := t.TempDir()
+	u.press(":telemetry/default/1 enter e backspace " + dir + " enter").sees("exported 1 files, ")
+	want, err := os.ReadFile(filepath.Join(dir, "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := read(t, u.m.tree, "telemetry/default/1")
+	if !bytes.Equal(got, want) {
+		t.Error("the file differs")
+	}
+	u.press("e backspace " + dir + " enter").sees("1 were there already")
+	if err := os.WriteFile(filepath.Join(dir, "1"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.press("e backspace " + dir + " enter")
+	if b, err := os.ReadFile(filepath.Join(dir, "1")); err != nil || string(b) != "mine" || strings.Contains(u.screen(), "exported") {
+		t.Errorf("exported over a file: %q, %v\n%s", b, err, u.screen())
+	}
+	u.press(":.snapfs/influx/events/default/deploy/deploy,app=web.lp enter e backspace " + dir + " enter").sees("exported 1 files")
+	if b, err := os.ReadFile(filepath.Join(dir, "deploy,app=web.lp")); err != nil || !bytes.Equal(b, read(t, u.m.tree, ".snapfs/influx/events/default/deploy/deploy,app=web.lp")) {
+		t.Errorf("series: %q, %v", b, err)
+	}
+	u.press(":telemetry enter e backspace " + dir + "/sub enter").sees("exported 3 files")
+	if _, err := os.Stat(filepath.Join(dir, "sub", "telemetry", "week", "2")); err != nil {
+		t.Error(err)
+	}
+	u.press("home e backspace " + dir + " enter").sees("exported 6 files")
+	if _, err := os.Stat(filepath.Join(dir, "snap.files", ".snapfs")); err == nil {
+		t.Error("the control directory was exported with the root")
+	}
+}
+
+func read(t testing.TB, tree *space.Tree, name string) []byte {
+	t.Helper()
+	b, err := readHead(t.Context(), tree, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestHexWindow scrolls through a value that is larger than what is read at a
+// time.
+func TestHexWindow(t *testing.T) {
+	value := make([]byte, 3*windowSize)
+	for i := 0; i < len(value); i += 4 {
+		binary.BigEndian.PutUint32(value[i:], uint32(i))
+	}
+	path := boltOf(t, "b", func(b *bolt.Bucket) error { return b.Put([]byte("k"), value) })
+	u := newUser(t, path, Options{})
+	u.press("end enter right")
+	if u.m.view.mode != modeHex {
+		t.Fatalf("mode %v", u.m.view.mode)
+	}
+	u.press("tab end").sees("0002fff8  00 02 ff f8  00 02 ff fc")
+	for range 2000 {
+		u.press("pgup")
+		if s := u.screen(); strings.Contains(s, "  …\n") {
+			t.Fatalf("bytes are missing:\n%s", s)
+		}
+	}
+	u.sees("00000000  00 00 00 00  00 00 00 04")
+}
+
+// TestDamage: what cannot be read is told, and the rest goes on.
+func TestDamage(t *testing.T) {
+	path := chainOf(t)
+	if err := os.Truncate(path, 60000); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := os.Remove(fmt.Sprintf("%s.%d", path, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u := newUser(t, path, Options{Plain: true})
+	u.press(":telemetry/default/1 enter")
+	u.sees("error    read telemetry/default/1: ", "cut", "[hex] ! ")
+	u.press(":telemetry/week/2 enter").sees("damage   not in the archive")
+	if l := u.line(); !strings.Contains(l, "2                       ! ") {
+		t.Errorf("%q", l)
+	}
+	u.press(":no/such/path enter").sees("not there: no")
+}
+
+// TestRandom presses keys as a monkey would, at all sizes.
+func TestRandom(t *testing.T) {
+	path := chainOf(t)
+	keys := []string{"up", "down", "down", "down", "left", "right", "right", "enter", "tab", "pgup", "pgdown", "home", "end", "v", "[", "]", "n", "N", "?", "esc", "/ a enter", "/ cpu enter", ": .snapfs/bolt enter", "g", "G"}
+	for seed := range uint64(6) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		u := newUser(t, path, Options{Plain: rnd.IntN(2) == 0, ASCII: rnd.IntN(2) == 0})
+		var pressed []string
+		for range 120 {
+			if rnd.IntN(10) == 0 {
+				u.size(1+rnd.IntN(150), 1+rnd.IntN(50))
+			}
+			k := keys[rnd.IntN(len(keys))]
+			pressed = append(pressed, k)
+			u.press(k)
+			u.screen()
+			if u.m.loading != nil || u.m.job != nil {
+				t.Errorf("something is still being read")
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d: %q", seed, pressed)
+		}
+	}
+}
+
+// TestSlow: keys are taken while something is being read, and a result that
+// comes late is of no use.
+func TestSlow(t *testing.T) {
+	u := newUser(t, chainOf(t), Options{})
+	var late []tea.Cmd
+	for _, k := range []rune{tea.KeyEnd, tea.KeyUp, tea.KeyUp} {
+		_, cmd := u.m.Update(tea.KeyPressMsg{Code: k})
+		late = append(late, cmd)
+	}
+	if !strings.Contains(u.line(), "manifest") {
+		t.Errorf("%q", u.line())
+	}
+	for _, cmd := range late {
+		u.do(cmd)
+	}
+	u.sees("path     manifest", `"name": "events/default/3",`)
+
+	// What is under way when the model is closed ends.
+	ctx, cancel := context.WithCancel(t.Context())
+	tree, err := space.Open(u.m.tree.Path(), space.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	cancel()
+	s, ok := tree.Series(".snapfs/influx/telemetry/default/cpu/cpu,host=alpha.lp")
+	if c := readChart(ctx, tree.Data(), s, 0, 10); !ok || c.err == nil {
+		t.Errorf("a chart was read after the end: %+v, %v", c, ok)
+	}
+}
+
+func TestKeyTime(t *testing.T) {
+	at := time.Date(2015, 11, 2, 3, 4, 5, 6, time.UTC)
+	key := string(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())))
+	if got, ok := keyTime(key); !ok || !got.Equal(at) {
+		t.Errorf("%v, %v", got, ok)
+	}
+	for _, key := range []string{"", "short", "\x00\x00\x00\x00\x00\x00\x00\x07", "textkeys", "\xff\xff\xff\xff\xff\xff\xff\xff"} {
+		if got, ok := keyTime(key); ok {
+			t.Errorf("%q is %v", key, got)
+		}
+	}
+}
+
+// TestRealChains goes through the chains of real servers: the first rows of
+// everything, each shown in all its modes.
+func TestRealChains(t *testing.T) {
+	decoded := 0
+	for _, path := range realchains.All(t) {
+		u := newUser(t, path, Options{})
+		u.press(":.snapfs/bolt enter right")
+		for range 60 {
+			u.press("down")
+			if !u.m.selected().open {
+				u.press("right")
+			}
+			for range len(u.m.view.modes) {
+				if u.m.view.mode == modeDecoded {
+					decoded++
+				}
+				u.screen()
+				u.press("v")
+			}
+		}
+	}
+	if decoded == 0 {
+		t.Error("nothing was decoded")
+	}
+}
+
+// BenchmarkEnd goes to the end of 100,000 keys, beside listing them by itself.
+func BenchmarkEnd(b *testing.B) {
+	path := many(b, 100_000)
+	b.Run("browse", func(b *testing.B) {
+		for b.Loop() {
+			u := newUser(b, path, Options{})
+			u.press("end enter right end")
+			_ = u.m.screen()
+		}
+	})
+	b.Run("list", func(b *testing.B) {
+		for b.Loop() {
+			tree, err := space.Open(path, space.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if list, err := tree.ReadDir("keys"); err != nil || len(list) != 100_000 {
+				b.Fatal(len(list), err)
+			}
+			tree.Close()
+		}
+	})
+}
+
+// BenchmarkKey presses a key in the midst of 100,000 rows, and draws the screen.
+func BenchmarkKey(b *testing.B) {
+	u := newUser(b, many(b, 100_000), Options{})
+	u.press("end enter right end pgup pgup")
+	for b.Loop() {
+		u.press("up down")
+		_ = u.m.screen()
+	}
+}

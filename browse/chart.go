@@ -1,0 +1,100 @@
+package browse
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/influx"
+	"github.com/snapfs/snapfs/plot"
+)
+
+// readChart reads a series twice: what fields there are and how far they reach,
+// and then one of them into a line of so many columns.
+func readChart(ctx context.Context, data *dataset.Set, s dataset.Series, field, columns int) *chart {
+	c := &chart{}
+	areas := map[string]*plot.Range{}
+	for p, err := range data.Points(s, dataset.Filter{}) {
+		if ctx.Err() != nil {
+			c.err = ctx.Err()
+			return c
+		}
+		if err != nil {
+			c.lost++
+			if c.err == nil {
+				c.err = err
+			}
+			continue
+		}
+		for _, f := range p.Fields {
+			v, ok := number(f.Value)
+			if !ok {
+				continue
+			}
+			a := areas[f.Field.Name]
+			if a == nil {
+				a = new(plot.Range)
+				areas[f.Field.Name] = a
+			}
+			a.Add(p.Time, v)
+		}
+	}
+	c.fields = slices.Sorted(maps.Keys(areas))
+	if len(c.fields) == 0 {
+		return c
+	}
+	c.field = c.fields[field%len(c.fields)]
+	c.area = *areas[c.field]
+	c.line = plot.NewLine(clean(c.field+" of "+s.Key), c.area, columns)
+	for p, err := range data.Points(s, dataset.Filter{}) {
+		if ctx.Err() != nil {
+			c.err = ctx.Err()
+			return c
+		}
+		if err != nil {
+			continue
+		}
+		for _, f := range p.Fields {
+			if v, ok := number(f.Value); ok && f.Field.Name == c.field {
+				c.line.Add(p.Time, v)
+			}
+		}
+	}
+	return c
+}
+
+// number returns a value that can be drawn.
+func number(v influx.Value) (float64, bool) {
+	switch v.Type() {
+	case influx.Float:
+		return v.Float(), true
+	case influx.Integer:
+		return float64(v.Integer()), true
+	case influx.Boolean:
+		if v.Boolean() {
+			return 1, true
+		}
+		return 0, true
+	}
+	return 0, false
+}
+
+// draw returns the chart as lines, as high as there is room.
+func (c *chart) draw(width, height int) []string {
+	if c == nil {
+		return []string{"reading …"}
+	}
+	if c.line == nil {
+		lines := []string{"no numbers in this series"}
+		if c.err != nil {
+			lines = append(lines, clean(c.err.Error()))
+		}
+		return lines
+	}
+	var b strings.Builder
+	term := plot.Terminal{Width: width, Height: height}
+	_ = term.Draw(&b, c.area, []*plot.Line{c.line}) // a Builder takes everything
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
