@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/snapfs/snapfs/dataset"
-	"github.com/snapfs/snapfs/influx"
 	"github.com/snapfs/snapfs/plot"
 )
 
@@ -29,7 +28,7 @@ func readChart(ctx context.Context, data *dataset.Set, s dataset.Series, field, 
 			continue
 		}
 		for _, f := range p.Fields {
-			v, ok := number(f.Value)
+			v, ok := f.Value.Number()
 			if !ok {
 				continue
 			}
@@ -57,28 +56,12 @@ func readChart(ctx context.Context, data *dataset.Set, s dataset.Series, field, 
 			continue
 		}
 		for _, f := range p.Fields {
-			if v, ok := number(f.Value); ok && f.Field.Name == c.field {
+			if v, ok := f.Value.Number(); ok && f.Field.Name == c.field {
 				c.line.Add(p.Time, v)
 			}
 		}
 	}
 	return c
-}
-
-// number returns a value that can be drawn.
-func number(v influx.Value) (float64, bool) {
-	switch v.Type() {
-	case influx.Float:
-		return v.Float(), true
-	case influx.Integer:
-		return float64(v.Integer()), true
-	case influx.Boolean:
-		if v.Boolean() {
-			return 1, true
-		}
-		return 0, true
-	}
-	return 0, false
 }
 
 // draw returns the chart as lines, as high as there is room.

@@ -78,7 +78,6 @@ func from(s string, cells int) string {
 type style struct{ plain bool }
 
 func (style) selected(s string) string { return "\x1b[7m" + s + "\x1b[m" }
-func (style) bold(s string) string     { return "\x1b[1m" + s + "\x1b[m" }
 
 func (st style) dir(s string) string     { return st.color("1;34", s) }
 func (st style) ghost(s string) string   { return st.color("35", s) }

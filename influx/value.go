@@ -48,6 +48,23 @@ func (v *Value) Boolean() bool { return v.bits != 0 }
 // point is that holds the value.
 func (v *Value) Bytes() []byte { return v.text }
 
+// Number returns the value as a number, a boolean as 0 or 1; ok is false for a
+// string.
+func (v *Value) Number() (n float64, ok bool) {
+	switch v.typ {
+	case Float:
+		return v.Float(), true
+	case Integer:
+		return float64(v.Integer()), true
+	case Boolean:
+		if v.Boolean() {
+			return 1, true
+		}
+		return 0, true
+	}
+	return 0, false
+}
+
 // finite reports whether a value of type [Float] is neither infinite nor not a
 // number.
 func (v *Value) finite() bool {

@@ -164,7 +164,7 @@ func (p *plotter) each(series []dataset.Series, f func(i int, t int64, v float64
 			if at < 0 {
 				continue
 			}
-			if v, ok := numeric(point.Fields[at].Value); ok {
+			if v, ok := point.Fields[at].Value.Number(); ok {
 				f(i, point.Time, v)
 			}
 		}
@@ -180,20 +180,4 @@ func (p *plotter) lines(series []dataset.Series, area plot.Range, n int) ([]*plo
 	}
 	err := p.each(series, func(i int, t int64, v float64) { out[i].Add(t, v) })
 	return out, err
-}
-
-// numeric returns a value as a number.
-func numeric(v influx.Value) (float64, bool) {
-	switch x := v.Any().(type) {
-	case float64:
-		return x, true
-	case int64:
-		return float64(x), true
-	case bool:
-		if x {
-			return 1, true
-		}
-		return 0, true
-	}
-	return 0, false
 }

@@ -32,6 +32,7 @@ func TestArrows(t *testing.T) {
 		"seal":                {"chain", "boltview", "internal/attr"},
 		"doctor":              {"seal", "internal/names", "space", "chain", "tarindex", "boltview", "influx", "dataset"},
 		"plot":                {},
+		"browse":              {"space", "restore", "dataset", "influx", "plot", "internal/names", "internal/attr"},
 		"erofs":               {"internal/attr"},
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/copyrange", "internal/hint"},
@@ -42,7 +43,7 @@ func TestArrows(t *testing.T) {
 		"backup":              {"backup/wire", "chain", "boltview", "influx", "internal/durable", "internal/hint"},
 		"backup/wire":         {"chain"},
 		"backup/origin":       {"backup/wire", "snaptar", "chain", "boltview", "internal/hint"},
-		"cmd/snapfs":          {"backup", "backup/wire", "backup/origin", "doctor", "seal", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"browse", "backup", "backup/wire", "backup/origin", "doctor", "seal", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
@@ -94,7 +95,9 @@ func TestLibraries(t *testing.T) {
 		"github.com/jotaen/kong-completion": {in: []string{"cmd/snapfs"}},
 		"github.com/posener/complete":       {in: []string{"cmd/snapfs"}},
 		"github.com/muesli/roff":            {in: []string{"cmd/snapfs"}},
-		"github.com/dustin/go-humanize":     {in: []string{"cmd/snapfs"}},
+		"github.com/dustin/go-humanize":     {in: []string{"cmd/snapfs", "browse"}},
+		"charm.land/bubbletea/v2":           {in: []string{"browse"}},
+		"github.com/charmbracelet/x/ansi":   {in: []string{"browse"}, inTests: []string{"cmd/snapfs"}},
 		"gonum.org/v1/plot":                 {in: []string{"plot"}},
 		"github.com/fatih/color":            {in: []string{"cmd/snapfs"}},
 		"github.com/rivo/uniseg":            {in: []string{"cmd/snapfs"}},
