@@ -1,9 +1,10 @@
 # What CI does is .ci/run; this is for the keyboard.
 
 FUZZTIME    = 10s
+SCALE       = 0.02
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help check fmt vet staticcheck test race fuzz bench build install man completions clean
+.PHONY: help check fmt vet staticcheck test race fuzz bench gobench build install man completions clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -28,7 +29,10 @@ race: ## all tests with the race detector
 fuzz: ## fuzz each target for FUZZTIME
 	bash .ci/fuzz $(FUZZTIME)
 
-bench: ## all benchmarks
+bench: build ## snapfs beside other ways to read an archive, small; SCALE=1 is full size
+	bin/snapfs bench --scale $(SCALE)
+
+gobench: ## the benchmarks of all packages
 	go test -run '^$$' -bench . -benchmem ./...
 
 build: ## bin/snapfs

@@ -60,6 +60,7 @@ type cli struct {
 	Browse  browseCmd  `cmd:"" help:"Browse a snapshot on the whole screen."`
 	Plot    plotCmd    `cmd:"" help:"Draw a series as a chart."`
 	Demo    demoCmd    `cmd:"" help:"Show all of it on a small chain made for the purpose."`
+	Bench   benchCmd   `cmd:"" hidden:"" help:"Measure snapfs beside other ways to read an archive."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	Completion kongcompletion.Completion `cmd:"" help:"Print the code for tab completion in bash, zsh or fish."`

@@ -33,6 +33,7 @@ func TestArrows(t *testing.T) {
 		"doctor":              {"seal", "internal/names", "space", "chain", "tarindex", "boltview", "influx", "dataset"},
 		"plot":                {},
 		"browse":              {"space", "restore", "dataset", "influx", "plot", "internal/names", "internal/attr"},
+		"internal/bench":      {"chain", "snaptar", "plot", "internal/sample", "internal/attr"},
 		"erofs":               {"internal/attr"},
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/copyrange", "internal/hint"},
@@ -43,7 +44,7 @@ func TestArrows(t *testing.T) {
 		"backup":              {"backup/wire", "chain", "boltview", "influx", "internal/durable", "internal/hint"},
 		"backup/wire":         {"chain"},
 		"backup/origin":       {"backup/wire", "snaptar", "chain", "boltview", "internal/hint"},
-		"cmd/snapfs":          {"browse", "backup", "backup/wire", "backup/origin", "doctor", "seal", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"internal/bench", "browse", "backup", "backup/wire", "backup/origin", "doctor", "seal", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
@@ -79,7 +80,7 @@ func TestLibraries(t *testing.T) {
 		"github.com/erofs/go-erofs":           {in: []string{"erofs"}},
 		"github.com/moby/sys/mountinfo":       {in: []string{"fs", "restore"}, inTests: []string{"cmd/snapfs"}},
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
-		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "repair", "serverdir", "backup/origin"}, inTests: []string{everywhere}},
+		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "internal/bench", "repair", "serverdir", "backup/origin"}, inTests: []string{everywhere}},
 		"google.golang.org/protobuf":          {in: []string{"internal/sample", "influx", "serverdir"}, inTests: []string{everywhere}},
 		"github.com/klauspost/compress":       {in: []string{"influx", "export"}}, // snappy; gzip, zstd
 		"github.com/parquet-go/parquet-go":    {in: []string{"export"}},
