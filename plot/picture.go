@@ -60,6 +60,9 @@ func (p Picture) Draw(w io.Writer, area Range, lines []*Line) error {
 		chart.Add(line)
 		chart.Legend.Add(l.Name, line)
 	}
+	// Room for the names above the lines, and beside the numbers of the axis.
+	chart.Y.Max += (chart.Y.Max - chart.Y.Min) * min(0.06*float64(len(lines)), 0.4)
+	chart.Y.Label.Text = " "
 	width, height := p.size()
 	out, err := chart.WriterTo(vg.Length(width), vg.Length(height), p.Format)
 	if err != nil {
