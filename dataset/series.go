@@ -120,7 +120,7 @@ func gatherSeries(group []*Shard, f Filter, yield func(Series, error) bool) bool
 	found := map[string]*Series{}
 	var keys []string
 	for _, sh := range group {
-		for one, err := range selectSeries(sh, f) {
+		for one, err := range sh.Series(f) {
 			if err != nil {
 				if !yield(Series{}, err) {
 					return false
@@ -155,8 +155,10 @@ func (s *Series) join(one influx.Series, sh *Shard) {
 	s.shards = append(s.shards, sh)
 }
 
-// selectSeries returns the selected series of one shard.
-func selectSeries(sh *Shard, f Filter) iter.Seq2[influx.Series, error] {
+// Series returns the series of the shard that the filter selects, whatever it
+// says of shards, in the order of keys. Errors are [*ShardError]; a loop can go
+// on after them.
+func (sh *Shard) Series(f Filter) iter.Seq2[influx.Series, error] {
 	return func(yield func(influx.Series, error) bool) {
 		shard, err := sh.Open()
 		if err != nil {
@@ -217,7 +219,7 @@ func streamSeries(group []*Shard, f Filter, yield func(Series, error) bool) bool
 		}
 	}
 	for i, sh := range group {
-		next, stop := iter.Pull2(selectSeries(sh, f))
+		next, stop := iter.Pull2(sh.Series(f))
 		defer stop()
 		s := &stream{order: i, shard: sh, next: next}
 		more, ok := advance(s)

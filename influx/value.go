@@ -112,6 +112,23 @@ type FieldValue struct {
 	Value Value
 }
 
+// Size returns how many bytes the point takes in a shard of engine b1: 8 of time,
+// and of each field its number and value.
+func (p *Point) Size() int {
+	n := 8
+	for i := range p.Fields {
+		switch v := &p.Fields[i].Value; v.typ {
+		case Boolean:
+			n += 2
+		case String:
+			n += 3 + len(v.text)
+		default:
+			n += 9
+		}
+	}
+	return n
+}
+
 // Clone returns a point with memory of its own.
 func (p Point) Clone() Point {
 	p.Fields = slices.Clone(p.Fields)

@@ -62,6 +62,17 @@ func (ix *Index) Link(i int) (string, error) {
 	return strings.Join(elems, "/"), nil
 }
 
+// Offset returns where in the archive the content of a regular member begins, in
+// bytes, links followed; false if it is not one run of bytes.
+func (ix *Index) Offset(i int) (int64, bool) {
+	j, ok := ix.target(i)
+	t := ix.member(j)
+	if !ok || !ix.mode(i).IsRegular() || t.flags&flagSparse != 0 {
+		return 0, false
+	}
+	return t.dataOffset(), true
+}
+
 // Lookup returns the member at path in the tree: the last one, if there are
 // several. ok is false if there is none, or only a directory that was made up.
 func (ix *Index) Lookup(path string) (i int, ok bool) {
@@ -184,7 +195,7 @@ func (s sys) Attrs() iter.Seq2[string, string] {
 		t := ix.member(j)
 		regular := ok && ix.mode(i).IsRegular()
 		num := func(n int64) string { return strconv.FormatInt(n, 10) }
-		if regular && t.flags&flagSparse == 0 && !yield("offset", num(t.dataOffset())) {
+		if off, ok := ix.Offset(i); ok && !yield("offset", num(off)) {
 			return
 		}
 		if !yield("header", num(m.header)) {

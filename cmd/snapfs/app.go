@@ -38,6 +38,10 @@ type cli struct {
 	Mount   mountCmd   `cmd:"" help:"Mount a snapshot as a directory."`
 	Umount  umountCmd  `cmd:"" aliases:"unmount" help:"Take a mount down."`
 	Ls      lsCmd      `cmd:"" help:"List files."`
+	Tree    treeCmd    `cmd:"" help:"List files as a tree."`
+	Find    findCmd    `cmd:"" help:"Find files by name, content, time and size."`
+	Du      duCmd      `cmd:"" help:"Tell what takes how much."`
+	Stat    statCmd    `cmd:"" help:"Tell what is known of a file, and how to extract it with dd."`
 	Cat     catCmd     `cmd:"" help:"Write files to standard output."`
 	Restore restoreCmd `cmd:"" help:"Copy the files of a snapshot into a directory."`
 	Flatten flattenCmd `cmd:"" help:"Make one full snapshot of a chain."`
@@ -45,6 +49,8 @@ type cli struct {
 	Backup  backupCmd  `cmd:"" help:"Take a backup of a server, or of a directory of Bolt files."`
 	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV, JSON or Parquet, or send them to a server."`
 	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
+	Log     logCmd     `cmd:"" help:"Tell the history of a chain, or of a file."`
+	Why     whyCmd     `cmd:"" help:"Tell why a copy of a file is the one that is shown."`
 	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
 	Verify  verifyCmd  `cmd:"" help:"Check a snapshot, to every page and every point."`
 	Seal    sealCmd    `cmd:"" help:"Note what the bytes of a snapshot are, to find later which have changed."`

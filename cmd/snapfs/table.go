@@ -20,6 +20,9 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
+// note adds a line that is in no column.
+func (t *table) note(text string) { t.rows = append(t.rows, []string{text}) }
+
 func (t *table) write(w io.Writer) error {
 	rows := t.rows
 	if t.head != nil {
@@ -31,6 +34,9 @@ func (t *table) write(w io.Writer) error {
 	}
 	var widths []int
 	for _, r := range rows {
+		if len(r) == 1 && len(t.head) > 1 {
+			continue // a note
+		}
 		for i, c := range r {
 			if i == len(widths) {
 				widths = append(widths, 0)
@@ -39,6 +45,12 @@ func (t *table) write(w io.Writer) error {
 		}
 	}
 	for _, r := range rows {
+		if len(r) == 1 && len(t.head) > 1 {
+			if _, err := fmt.Fprintln(w, r[0]); err != nil {
+				return err
+			}
+			continue
+		}
 		var b strings.Builder
 		for i, c := range r {
 			pad := strings.Repeat(" ", widths[i]-uniseg.StringWidth(c))
