@@ -128,21 +128,26 @@ func (ix *Index) buildTree() (*dirtree.FS, []note) {
 }
 
 // findNotes finds out what is strange about the members. Where their paths
-// ascend, as in the tars of servers, none hides another, and it takes no tree.
+// ascend, but for that of the first, as in the tars of servers, none hides
+// another, and it takes no tree.
 func (ix *Index) findNotes() []note {
 	var notes []note
-	last := ""
+	var first, last string
 	for i := range ix.count {
 		m := ix.member(i)
 		if !inTree(m) {
 			continue
 		}
 		path, escaped := m.path(ix.name(i))
-		if path <= last {
+		switch {
+		case first == "":
+			first = path
+		case path <= last || path == first:
 			_, notes := ix.build()
 			return notes
+		default:
+			last = path
 		}
-		last = path
 		if escaped {
 			notes = append(notes, note{kind: Escaped, member: uint32(i)})
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/snapfs/snapfs/internal/attr"
+	"github.com/snapfs/snapfs/internal/dirtree"
 )
 
 // TestStop leaves iterators early.
@@ -59,5 +60,33 @@ func TestStop(t *testing.T) {
 	}
 	if s := Kind(99).String(); s != "kind 99" {
 		t.Errorf("Kind(99) = %q", s)
+	}
+}
+
+// TestNotesWithoutTree wants no tree made for warnings about a tar as servers
+// write it, and the right ones about others.
+func TestNotesWithoutTree(t *testing.T) {
+	for _, tt := range []struct {
+		names []string
+		tree  bool
+	}{
+		{[]string{"manifest", "a/1", `b\c`, "meta", "z"}, false},
+		{[]string{"manifest", "a", "manifest"}, true},
+		{[]string{"b", "a", "c"}, false},
+		{[]string{"a", "c", "b"}, true},
+		{[]string{"a", "a"}, true},
+	} {
+		var members []memb
+		for _, name := range tt.names {
+			members = append(members, memb{name: name})
+		}
+		ix := index(t, write(t, members...))
+		made := false
+		build := ix.build
+		ix.build = func() (*dirtree.FS, []note) { made = true; return build() }
+		got := ix.findNotes()
+		if _, want := build(); !slices.Equal(got, want) || made != tt.tree {
+			t.Errorf("%q: %v, want %v; tree made: %v", tt.names, got, want, made)
+		}
 	}
 }
