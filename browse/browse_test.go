@@ -17,6 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/snapfs/snapfs/internal/realchains"
+	"github.com/snapfs/snapfs/internal/sample"
 	"github.com/snapfs/snapfs/space"
 )
 
@@ -292,6 +293,24 @@ func TestDamage(t *testing.T) {
 	u.press(":no/such/path enter").sees("not there: no")
 }
 
+// TestTorn: a torn shard has its mark once it was looked at, and can be opened.
+func TestTorn(t *testing.T) {
+	data, _, err := sample.Torn(t.TempDir(), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "snap")
+	if err := sample.Write(path, sample.Layer{Time: sample.Start, Files: []sample.File{{Name: "db/rp/1", Data: data, Modified: sample.Start}}}); err != nil {
+		t.Fatal(err)
+	}
+	u := newUser(t, path, Options{})
+	u.press(":db/rp/1 enter").sees("bolt     torn, class ")
+	if l := u.line(); !strings.Contains(l, "▸ 1") || !strings.Contains(l, "! ") {
+		t.Errorf("%q", l)
+	}
+	u.press("right").sees("fields", "cpu,host=0")
+}
+
 // TestRandom presses keys as a monkey would, at all sizes.
 func TestRandom(t *testing.T) {
 	path := chainOf(t)
@@ -315,6 +334,30 @@ func TestRandom(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("seed %d: %q", seed, pressed)
 		}
+	}
+}
+
+// TestClose: what reads when the browser is closed has ended before, and nothing
+// begins after that.
+func TestClose(t *testing.T) {
+	u := newUser(t, chainOf(t), Options{})
+	began, ended := make(chan bool), make(chan bool)
+	cmd := u.m.runs.command(func() tea.Msg {
+		began <- true
+		<-u.m.ctx.Done()
+		close(ended)
+		return nil
+	})
+	go cmd()
+	<-began
+	u.m.Close()
+	select {
+	case <-ended:
+	default:
+		t.Error("closed while something was being read")
+	}
+	if msg := u.m.runs.command(func() tea.Msg { return "ran" })(); msg != nil {
+		t.Errorf("after the end: %v", msg)
 	}
 }
 

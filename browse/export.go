@@ -25,7 +25,7 @@ func (m *Model) export(dir string) tea.Cmd {
 	m.message = "exporting …"
 	ctx, tree := m.ctx, m.tree
 	name, base := n.path(), n.base()
-	return func() tea.Msg { return exported(export(ctx, tree, name, base, n.mode, dir)) }
+	return m.runs.command(func() tea.Msg { return exported(export(ctx, tree, name, base, n.mode, dir)) })
 }
 
 func export(ctx context.Context, tree *space.Tree, name, base string, mode fs.FileMode, dir string) string {

@@ -14,6 +14,8 @@ import (
 // Model is the state of the browser. It is a [tea.Model].
 type Model struct {
 	ctx  context.Context
+	stop context.CancelFunc
+	runs *running
 	tree *space.Tree
 	opts Options
 	st   style
@@ -52,20 +54,21 @@ const (
 // New returns a browser that stands at the root of the tree. Ctx ends what it
 // reads; after [Model.Close] nothing is open any more.
 func New(ctx context.Context, tree *space.Tree, o Options) *Model {
-	m := &Model{ctx: ctx, tree: tree, opts: o, st: style{o.Plain}, width: 80, height: 24}
+	r := &running{}
+	r.idle.L = &r.mu
+	ctx, stop := context.WithCancel(ctx)
+	m := &Model{ctx: ctx, stop: stop, runs: r, tree: tree, opts: o, st: style{o.Plain}, width: 80, height: 24}
 	m.root = &node{name: "/", mode: fs.ModeDir, open: true}
 	m.rebuild()
 	return m
 }
 
-// Close ends what is being read, and closes what is open. The model must not be
-// used any more.
+// Close ends what is being read, waits until it has ended, and closes what is
+// open. The model must not be used any more.
 func (m *Model) Close() {
-	m.cancelJob()
-	m.cancelSearch()
-	if m.loading == nil {
-		m.root.closeAll() // else a listing is still at it
-	}
+	m.stop()
+	m.runs.close()
+	m.root.closeAll()
 }
 
 // Init implements [tea.Model].

@@ -95,7 +95,7 @@ func (m *Model) load(n *node) tea.Cmd {
 	name, dir := n.base(), n.dir
 	n.chunk = min(max(2*n.chunk, firstChunk), lastChunk)
 	chunk := min(n.chunk, maxKids-len(n.kids))
-	return func() tea.Msg {
+	return m.runs.command(func() tea.Msg {
 		if dir == nil {
 			var err error
 			if dir, err = openDir(m.tree, name); err != nil {
@@ -114,7 +114,7 @@ func (m *Model) load(n *node) tea.Cmd {
 			}
 		}
 		return msg
-	}
+	})
 }
 
 func openDir(tree fs.FS, name string) (fs.ReadDirFile, error) {

@@ -16,6 +16,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/dustin/go-humanize"
 
+	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/dataset"
 	"github.com/snapfs/snapfs/internal/attr"
 	"github.com/snapfs/snapfs/plot"
@@ -47,6 +48,8 @@ func (m mode) String() string {
 type view struct {
 	n       *node
 	facts   []fact
+	bolt    bool   // whether it is a Bolt file that can be opened
+	torn    bool   // and whether it is damaged
 	modes   []mode // that it can be shown in, the best first
 	mode    mode
 	top     int // first line of the content on the screen
@@ -91,12 +94,6 @@ type result struct {
 	put func(v *view)
 }
 
-func (m *Model) cancelJob() {
-	if m.job != nil {
-		m.job.cancel()
-	}
-}
-
 // take uses the result of a job, unless something else is selected by now.
 func (m *Model) take(r result) {
 	if m.job != nil {
@@ -112,7 +109,7 @@ func (m *Model) take(r result) {
 func (m *Model) start(n *node, f func(ctx context.Context) func(*view)) tea.Cmd {
 	ctx, cancel := context.WithCancel(m.ctx)
 	m.job = &job{n, ctx, cancel}
-	return func() tea.Msg { return result{n, f(ctx)} }
+	return m.runs.command(func() tea.Msg { return result{n, f(ctx)} })
 }
 
 // read returns the command that reads what the screen lacks, nil if that is
@@ -131,7 +128,8 @@ func (m *Model) read() tea.Cmd {
 					v.facts = slices.Insert(v.facts, min(1, len(v.facts)), fact{"error", v.err.Error()})
 				}
 				v.choose(mode)
-				if seen.isBolt() && n.within == "" {
+				n.damaged = n.damaged || seen.torn
+				if seen.bolt && n.within == "" {
 					n.within = boltDir(name)
 				}
 			}
@@ -163,16 +161,6 @@ func (m *Model) read() tea.Cmd {
 		})
 	}
 	return nil
-}
-
-// isBolt reports whether the file is a Bolt file with a directory of its own.
-func (v *view) isBolt() bool {
-	for _, f := range v.facts {
-		if f.name == "bolt" {
-			return true
-		}
-	}
-	return false
 }
 
 // choose shows the content in a mode if it can be, else in the best.
@@ -310,9 +298,11 @@ func (v *view) lookBolt(tree *space.Tree, name string) {
 	}
 	i := db.Info()
 	text := fmt.Sprintf("%s pages of %d bytes, transaction %d", humanize.Comma(int64(i.Pages)), i.PageSize, i.TxID)
-	if c := i.Class; c != "" && c != "A" {
-		text = "TORN, class " + string(c) + "; " + text
+	if c := i.Class; c != "" && c != boltview.ClassA {
+		v.torn = true
+		text = "torn, class " + string(c) + "; " + text
 	}
+	v.bolt = true
 	v.add("bolt", text)
 }
 

@@ -61,7 +61,7 @@ func (m *Model) find(text string, back bool) tea.Cmd {
 	s := &search{cancel}
 	m.next, m.last, m.message = s, text, "searching …  (esc ends it)"
 	tree, base := fs.FS(m.tree), in.base()
-	return func() tea.Msg {
+	return m.runs.command(func() tea.Msg {
 		w := walker{ctx: ctx, tree: tree, match: matcher(text), from: from, back: back}
 		err := w.walk(base, "")
 		msg := found{s: s, in: in, text: text, err: err}
@@ -79,7 +79,7 @@ func (m *Model) find(text string, back bool) tea.Cmd {
 			msg.wrapped = false
 		}
 		return msg
-	}
+	})
 }
 
 // scope is where is searched, and for what.

@@ -32,7 +32,7 @@ func TestArrows(t *testing.T) {
 		"seal":                {"chain", "boltview", "internal/attr"},
 		"doctor":              {"seal", "internal/names", "space", "chain", "tarindex", "boltview", "influx", "dataset"},
 		"plot":                {},
-		"browse":              {"space", "restore", "dataset", "influx", "plot", "internal/names", "internal/attr"},
+		"browse":              {"space", "restore", "dataset", "influx", "boltview", "plot", "internal/names", "internal/attr"},
 		"internal/bench":      {"chain", "snaptar", "plot", "internal/sample", "internal/attr"},
 		"erofs":               {"internal/attr"},
 		"fs":                  {"internal/attr", "internal/hint"},
