@@ -142,6 +142,10 @@ func parseConfig(text string) (Config, error) {
 		return Config{}, fmt.Errorf("%w: sections [meta] and [broker]: those of a final release and of a release candidate", ErrConfig)
 	case broker:
 		return w.candidate(), nil
+	case meta && (keys.IsDefined("bind-address") || keys.IsDefined("coordinator")):
+		// From 0.10 on the whole server has the address that [meta] had before.
+		err := fmt.Errorf("%w: that of InfluxDB 0.10 or later, which keep their data otherwise", ErrConfig)
+		return Config{}, hint.Wrap(err, "snapfs export --to http://localhost:8086 --create moves the points into such a server; for a server of 0.9 name --meta-dir and --data-dir")
 	case meta:
 		return w.release()
 	}

@@ -44,6 +44,8 @@ func TestConfig(t *testing.T) {
 		{"candidate, defaults", "[broker]\n",
 			serverdir.Config{Candidate: true, DataDir: "/home/somebody/.influxdb/data", MetaDir: "/home/somebody/.influxdb/broker", Host: "localhost", Port: "8086", Listen: []string{":8086"}}, ""},
 		{"both", "[meta]\n[broker]\n", serverdir.Config{}, "[meta] and [broker]"},
+		{"later", "bind-address = \"127.0.0.1:8088\"\n[meta]\ndir = \"/m\"\n[data]\ndir = \"/d\"\n", serverdir.Config{}, "0.10 or later"},
+		{"much later", "[meta]\ndir = \"/m\"\n[coordinator]\n", serverdir.Config{}, "0.10 or later"},
 		{"neither", "[data]\ndir = \"/d\"\n", serverdir.Config{}, "neither a section [meta] nor [broker]"},
 		{"no TOML", "[meta\n", serverdir.Config{}, "line 2"},
 		{"wrong type", "[meta]\ndir = 7\n", serverdir.Config{}, "line 2"},
@@ -183,6 +185,13 @@ func TestLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := serverdir.Locked(t.Context(), "", dir); !errors.Is(err, serverdir.ErrRunning) || !strings.Contains(err.Error(), name) {
+		t.Error(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := serverdir.Locked(t.Context(), link); !errors.Is(err, serverdir.ErrRunning) {
 		t.Error(err)
 	}
 	if err := db.Close(); err != nil {

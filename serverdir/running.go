@@ -24,6 +24,9 @@ const dialTimeout = 2 * time.Second
 // Directories that are not there, and what cannot be opened, count as free.
 func Locked(ctx context.Context, dirs ...string) error {
 	for _, dir := range dirs {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real // a walk would stop at a link
+		}
 		err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 			if cerr := context.Cause(ctx); cerr != nil {
 				return cerr

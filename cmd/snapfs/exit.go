@@ -50,7 +50,7 @@ func exitHelp() string {
 		{exitNotSnapshot, "not a snapshot, a tar or a Bolt file"},
 		{exitBroken, "broken chain, or no such point in it"},
 		{exitDamage, "damage found"},
-		{exitConflict, "files in the way; nothing written"},
+		{exitConflict, "files in the way, or a running server; nothing written"},
 		{exitIncomplete, "restore: incomplete, or undone; export: the server refused points; backup: no whole answer"},
 		{exitInterrupted, "interrupted"},
 	} {

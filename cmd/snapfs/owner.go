@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"strconv"
 	"strings"
 
+	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/restore"
 )
 
@@ -44,6 +47,23 @@ func parseOwner(s string) (*restore.Owner, error) {
 		return nil, usageError(fmt.Errorf("--owner %q: %w", s, err))
 	}
 	return o, nil
+}
+
+// mayGive returns an error if this process may not make o the owner of files.
+func mayGive(o *restore.Owner) error {
+	if o == nil {
+		return nil
+	}
+	f, err := os.CreateTemp("", "snapfs-owner-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := f.Chown(o.UID, o.GID); errors.Is(err, fs.ErrPermission) {
+		return usageError(hint.Wrap(errors.New("--owner: you may not give files to that user or group"), "run it as root"))
+	}
+	return nil
 }
 
 // id reads the number of a user or group.

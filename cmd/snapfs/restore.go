@@ -42,6 +42,8 @@ type restoreCmd struct {
 	ghostsFlag
 	shardFlags
 	serverFlags
+
+	owner *restore.Owner // of --owner
 }
 
 func (restoreCmd) Help() string {
@@ -201,8 +203,14 @@ func (c *restoreCmd) check() error {
 	case c.Meta == "prune" && c.all():
 		return usage("--meta prune: nothing is selected by --db, --rp or --shard")
 	}
-	_, err := c.filter()
-	return err
+	if _, err := c.filter(); err != nil {
+		return err
+	}
+	var err error
+	if c.owner, err = parseOwner(c.Owner); err != nil {
+		return err
+	}
+	return mayGive(c.owner)
 }
 
 // recover ends what an interrupted restore of the target has left. With resume,
@@ -229,17 +237,16 @@ func (c *restoreCmd) recover(a *App, resume bool) error {
 }
 
 // options returns what the flags say about writing an aim.
-func (c *restoreCmd) options(at aim) (restore.Options, error) {
-	owner, err := parseOwner(c.Owner)
+func (c *restoreCmd) options(at aim) restore.Options {
 	opts := restore.Options{
 		Overwrite: c.Overwrite, Workers: c.Jobs, NoSync: c.NoSync,
 		Verify: c.Verify, Hash: c.Report != "",
-		FileMode: fs.FileMode(c.Mode), DirMode: fs.FileMode(c.DirMode), Owner: owner,
+		FileMode: fs.FileMode(c.Mode), DirMode: fs.FileMode(c.DirMode), Owner: c.owner,
 	}
 	if !at.made {
 		opts.Include, opts.Exclude = c.Include, c.Exclude
 	}
-	return opts, err
+	return opts
 }
 
 // plan makes the plan, and finds out what is damaged in the first of the aims,
@@ -253,10 +260,7 @@ func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress,
 	skipped := map[string]bool{}
 	var opts []restore.Options
 	for _, at := range aims {
-		o, err := c.options(at)
-		if err != nil {
-			return nil, err
-		}
+		o := c.options(at)
 		o.Progress = bar.update
 		if !at.made {
 			o.NewerThan = newer

@@ -18,16 +18,19 @@ import (
 	"github.com/snapfs/snapfs/space"
 )
 
-func TestChain(t *testing.T) {
+// twice writes a chain two times, compares the files, and returns the path of
+// one.
+func twice(t *testing.T, write func(dir string) (string, error), names ...string) string {
+	t.Helper()
 	a, b := t.TempDir(), t.TempDir()
-	path, err := sample.Chain(a)
+	path, err := write(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sample.Chain(b); err != nil {
+	if _, err := write(b); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"snap", "snap.0", "snap.1", "snap.2"} {
+	for _, name := range names {
 		x, err := os.ReadFile(filepath.Join(a, name))
 		if err != nil {
 			t.Fatal(err)
@@ -40,7 +43,12 @@ func TestChain(t *testing.T) {
 			t.Errorf("%s is not the same each time", name)
 		}
 	}
-	if left, _ := filepath.Glob(filepath.Join(a, "*")); len(left) != 4 {
+	return path
+}
+
+func TestChain(t *testing.T) {
+	path := twice(t, sample.Chain, "snap", "snap.0", "snap.1", "snap.2")
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(left) != 4 {
 		t.Errorf("left behind: %q", left)
 	}
 
@@ -106,27 +114,7 @@ func checkShard(t *testing.T, data []byte) {
 }
 
 func TestCandidate(t *testing.T) {
-	a, b := t.TempDir(), t.TempDir()
-	snap, err := sample.Candidate(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := sample.Candidate(b); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"snap", "snap.0"} {
-		x, err := os.ReadFile(filepath.Join(a, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		y, err := os.ReadFile(filepath.Join(b, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(x, y) {
-			t.Errorf("%s is not the same each time", name)
-		}
-	}
+	snap := twice(t, sample.Candidate, "snap", "snap.0")
 	tree, err := space.Open(snap, space.Options{})
 	if err != nil {
 		t.Fatal(err)
