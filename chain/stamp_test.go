@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -55,6 +56,42 @@ func TestChanged(t *testing.T) {
 				t.Errorf("in the other layer: %q, %v", b, err)
 			}
 		})
+	}
+}
+
+// TestWatch is told of a tar that is written to, once, and of no other.
+func TestWatch(t *testing.T) {
+	c, path := write(t,
+		sample.Layer{Time: at(0), Files: []sample.File{file("a/b/1", "one", 1)}},
+		sample.Layer{Time: at(1), Files: []sample.File{file("a/b/2", "two", 1)}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told, done := make(chan string, 10), make(chan error, 1)
+	go func() {
+		done <- c.Watch(ctx, func(l *chain.Layer, err error) {
+			if !errors.Is(err, chain.ErrChanged) {
+				t.Error(err)
+			}
+			told <- l.Name
+		})
+	}()
+	for range 2 { // the second time it is known
+		if err := errors.Join(os.Remove(path), os.Truncate(path+".0", 600)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path+".0", 700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if name := <-told; name != "0" {
+		t.Errorf("told of layer %s", name)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(told) != 0 {
+		t.Errorf("told of layer %s as well", <-told)
 	}
 }
 

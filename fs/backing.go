@@ -49,6 +49,9 @@ func (f *file) back(n *node) {
 	if f.m.backing != nil && !f.volatile && f.size >= f.m.minBacked {
 		f.extent, _ = f.file.(attr.Extent)
 	}
+	if f.extent != nil {
+		f.m.open.add(&f.backed)
+	}
 }
 
 // PassthroughFd returns the descriptor that the kernel shall read from. go-fuse
@@ -80,10 +83,13 @@ func (f *file) openBacking() (*os.File, error) {
 	return f.m.backing.Open(on, off, f.size)
 }
 
-// release ends what PassthroughFd began.
+// release ends what back and PassthroughFd began.
 func (b *backed) release() error {
 	if b.plain {
 		b.n.plain.Add(-1)
+	}
+	if b.extent != nil {
+		b.n.m.open.remove(b)
 	}
 	if b.file == nil {
 		return nil
@@ -95,6 +101,7 @@ func (b *backed) release() error {
 type passthroughState struct {
 	passthrough   atomic.Bool // the kernel takes files of the backing
 	backingFailed atomic.Bool // has been logged
+	open          openFiles
 }
 
 // errNoBacking is the reason if nobody asked for passthrough.

@@ -117,6 +117,50 @@ func TestPassthroughFails(t *testing.T) {
 	}
 }
 
+// TestRevoke revokes what is open on one of two files on disk.
+func TestRevoke(t *testing.T) {
+	wantFUSE(t)
+	m := fstest.MapFS{"a/f": {Data: noise(3 << 20), Mode: 0444, Sys: sys{ino: 1 << 61}}, "g": {Data: noise(2 << 20), Mode: 0444}}
+	packed, runs := pack(t, fstest.MapFS{"a/f": m["a/f"]})
+	more, moreRuns := pack(t, fstest.MapFS{"g": m["g"]})
+	tree := hooks{FS: m, open: packed.(hooks).open}
+	tree.open["g"] = more.(hooks).open["g"]
+	s := testMount(t, tree, Options{Backing: testImage(t, append(runs, moreRuns...)), MinBacked: 1})
+	if err := s.Passthrough(); err != nil {
+		noPassthrough(t, err)
+	}
+	var open []*os.File
+	for _, name := range []string{"a/f", "a/f", "g"} {
+		f, err := os.Open(filepath.Join(s.Dir(), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.ReadAt(make([]byte, 100), 0); err != nil {
+			t.Error(err)
+		}
+		open = append(open, f)
+	}
+	if n := s.Revoke(runs[0].File); n != 1 {
+		t.Errorf("%d files revoked, want 1", n)
+	}
+	for _, f := range open[:2] {
+		_, err := f.ReadAt(make([]byte, 100), 0)
+		wantErrno(t, "read of a revoked file", err, unix.EIO)
+	}
+	if b, err := io.ReadAll(open[2]); err != nil || !bytes.Equal(b, m["g"].Data) {
+		t.Errorf("the other file: %d bytes, %v", len(b), err)
+	}
+	_, err := os.ReadFile(filepath.Join(s.Dir(), "a/f"))
+	wantErrno(t, "open of a revoked file", err, unix.EIO)
+	if n := s.Revoke(moreRuns[0].File); n != 1 {
+		t.Errorf("%d files revoked, want 1", n)
+	}
+	for _, f := range open {
+		f.Close()
+	}
+}
+
 // TestPassthroughUnfit has a backing whose files the kernel does not take.
 func TestPassthroughUnfit(t *testing.T) {
 	m := fstest.MapFS{"f": {Data: noise(300_000), Mode: 0444}}

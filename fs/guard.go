@@ -3,6 +3,8 @@ package fs
 import (
 	"log/slog"
 	"runtime/debug"
+	"sync"
+	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -14,6 +16,7 @@ type guard struct {
 	fs       fuse.RawFileSystem
 	log      *slog.Logger
 	counters counters
+	revoked  sync.Map // inode numbers that have another type when they are asked for, see revoke
 }
 
 var _ fuse.RawFileSystem = (*guard)(nil)
@@ -54,7 +57,11 @@ func (g *guard) Forget(nodeid, nlookup uint64) {
 
 func (g *guard) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) (st fuse.Status) {
 	defer g.done(opGetattr, &st)
-	return g.fs.GetAttr(cancel, in, out)
+	st = g.fs.GetAttr(cancel, in, out)
+	if _, ok := g.revoked.Load(out.Attr.Ino); ok && st.Ok() {
+		out.Attr.Mode = syscall.S_IFSOCK
+	}
+	return st
 }
 
 func (g *guard) Readlink(cancel <-chan struct{}, h *fuse.InHeader) (out []byte, st fuse.Status) {

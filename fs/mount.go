@@ -26,6 +26,7 @@ type Server struct {
 	dir   string
 	dev   uint64 // st_dev of all files in the mount
 	guard *guard
+	root  *node
 	log   *slog.Logger
 	plain error         // why there is no passthrough, nil if there is
 	done  chan struct{} // closed when serving has ended
@@ -100,7 +101,7 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, guard: g, log: set.log, done: make(chan struct{})}
+	s := &Server{dir: dir, guard: g, root: root, log: set.log, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		raw.Serve()

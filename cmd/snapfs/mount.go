@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -164,9 +165,34 @@ func (c *mountCmd) foreground(a *App) (err error) {
 			log.Warn(w.String(), "code", w.Code, "file", w.File)
 		}
 	}
+	stop := watch(t.Chain(), s, log)
 	err = s.Run(signals)
+	stop()
 	log.Info("unmounted", "dir", s.Dir())
 	return err
+}
+
+// watch logs when a tar is written to, and has the files fail that are open in
+// it and that the kernel reads by itself, until stop is called.
+func watch(c *chain.Chain, s *fs.Server, log *slog.Logger) (stop func()) {
+	if c == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := c.Watch(ctx, func(l *chain.Layer, err error) {
+			log.Error("its files fail from now on", "layer", l.Name, "cause", err, "revoked", s.Revoke(l.File()))
+		})
+		if err != nil {
+			log.Warn("a tar that is written to is noticed when it is read", "cause", err)
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // logger returns the log of a mount: a file, or standard error in the foreground.

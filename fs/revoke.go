@@ -1,0 +1,73 @@
+package fs
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// openFiles are the open files that the kernel may read by itself.
+type openFiles struct {
+	mu    sync.Mutex
+	files map[*backed]struct{}
+}
+
+func (o *openFiles) add(b *backed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.files == nil {
+		o.files = map[*backed]struct{}{}
+	}
+	o.files[b] = struct{}{}
+}
+
+func (o *openFiles) remove(b *backed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.files, b)
+}
+
+// on returns the nodes with open files whose content lies in f.
+func (o *openFiles) on(f *os.File) map[*node]struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	nodes := map[*node]struct{}{}
+	for b := range o.files {
+		if under, _, ok := b.extent.Extent(); ok && under == f {
+			nodes[b.n] = struct{}{}
+		}
+	}
+	return nodes
+}
+
+// Revoke makes the files that are open, and that the kernel reads from f by
+// itself, fail with EIO from now on. It is for the time when f is found to have
+// changed: the server is not asked about them, and could not say. What a process
+// has mapped stays readable, as f is. Revoked files do not open again while the
+// kernel knows them; others are up to the tree. Revoke returns the number of
+// files that fail.
+func (s *Server) Revoke(f *os.File) int {
+	count := 0
+	for n := range s.root.m.open.on(f) {
+		if s.revoke(n) {
+			count++
+		} else {
+			s.log.Warn("an open file could not be revoked, and is read as its source is now", "path", n.path)
+		}
+	}
+	return count
+}
+
+// revoke has the kernel give up the inode of a node, as it does when a file
+// turns out to be of another type than it was: it takes that for a server that
+// reuses numbers, and fails whatever holds the inode.
+func (s *Server) revoke(n *node) bool {
+	ino := n.StableAttr().Ino
+	s.guard.revoked.Store(ino, struct{}{})
+	defer s.guard.revoked.Delete(ino)
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, filepath.Join(s.dir, n.path), unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS, &st)
+	return err == unix.EIO
+}
