@@ -7,13 +7,17 @@ import (
 	"strings"
 
 	"github.com/snapfs/snapfs/influx"
+	"github.com/snapfs/snapfs/internal/attr"
 	"github.com/snapfs/snapfs/internal/names"
 	"github.com/snapfs/snapfs/serverdir"
 )
 
 // tellServer says what whoever starts a server from a snapshot had better know.
 // data is the tree of the data directory.
-func (a *App) tellServer(data fs.FS, meta *influx.Meta, conf serverdir.Config) {
+func (c *restoreCmd) tellServer(a *App, data fs.FS, meta *influx.Meta, conf serverdir.Config) {
+	if n := ghosts(data); n > 0 && !c.Quiet {
+		a.warn("%s restored that the server had dropped: it will not know of them; --ghosts hide leaves them out, snapfs export --ghosts only has their points", plural(int64(n), "shard"))
+	}
 	outside := names.Element("..")
 	_ = fs.WalkDir(data, outside, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -32,4 +36,22 @@ func (a *App) tellServer(data fs.FS, meta *influx.Meta, conf serverdir.Config) {
 			a.warn("%s holds writes of the server that was there, which the restored one would take for its own: move it away", dir)
 		}
 	}
+}
+
+// ghosts counts the shards in a tree that are marked as dropped.
+func ghosts(tree fs.FS) (n int) {
+	_ = fs.WalkDir(tree, ".", func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		if fi, err := d.Info(); err == nil {
+			for name := range attr.All(fi) {
+				if name == "ghost" {
+					n++
+				}
+			}
+		}
+		return nil
+	})
+	return n
 }

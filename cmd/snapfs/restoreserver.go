@@ -172,7 +172,7 @@ func (c *restoreCmd) serverAims(a *App, src *restoreSource, meta metadata, keep 
 	if err != nil {
 		return nil, "", err
 	}
-	a.tellServer(data, meta.Meta, conf)
+	c.tellServer(a, data, meta.Meta, conf)
 	if c.Mode == 0 {
 		c.Mode = 0o600
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"path"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/snapfs/snapfs/dataset"
 	"github.com/snapfs/snapfs/influx"
+	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/serverdir"
 	"github.com/snapfs/snapfs/space"
 )
@@ -21,7 +23,8 @@ type selection struct {
 // has reports whether a path is selected.
 func (s selection) has(p string) bool { return s.all || s.paths[p] }
 
-// selection goes through a tree. meta are its metadata, nil if there are none.
+// selection goes through a tree. meta are its metadata, nil if there are none. It
+// is an error to select nothing.
 func (f shardFlags) selection(src fs.FS, meta *influx.Meta) (selection, error) {
 	filter, err := f.filter()
 	if err != nil || f.all() {
@@ -34,6 +37,7 @@ func (f shardFlags) selection(src fs.FS, meta *influx.Meta) (selection, error) {
 		}
 	}
 	s := selection{paths: map[string]bool{}}
+	some := knows(meta, filter, f.Shard)
 	err = fs.WalkDir(src, ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			if p == space.Control {
@@ -48,12 +52,27 @@ func (f shardFlags) selection(src fs.FS, meta *influx.Meta) (selection, error) {
 		if ok && (!filter.Names(db, rp) || len(f.Shard) > 0 && !slices.Contains(f.Shard, id)) {
 			return nil
 		}
+		some = some || ok
 		for ; p != "." && !s.paths[p]; p = path.Dir(p) {
 			s.paths[p] = true
 		}
 		return nil
 	})
+	if err == nil && !some {
+		err = usageError(hint.Wrap(errors.New("--db, --rp and --shard select nothing"), "snapfs databases and snapfs info --shards tell what there is"))
+	}
 	return s, err
+}
+
+// knows reports whether metadata know a policy that is selected, with or without
+// shards.
+func knows(meta *influx.Meta, filter dataset.Filter, shards []uint64) bool {
+	if meta == nil || len(shards) > 0 {
+		return false
+	}
+	return slices.ContainsFunc(meta.Databases, func(d influx.Database) bool {
+		return slices.ContainsFunc(d.Policies, func(p influx.Policy) bool { return filter.Names(d.Name, p.Name) })
+	})
 }
 
 // shardOf tells by its path where a shard belongs, in a tree that is a copy of a
