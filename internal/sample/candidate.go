@@ -20,8 +20,9 @@ import (
 type buckets map[string]any
 
 // boltFile writes a Bolt file. dir is a directory for a temporary file. Each
-// bucket at the top has a transaction of its own, in the order of names, so that
-// the file is the same each time.
+// bucket, also one within another, has a transaction of its own, in the order of
+// names: bbolt gives pages to the buckets of a transaction in the order of a map,
+// and so the file is the same each time.
 func (top buckets) boltFile(dir string) ([]byte, error) {
 	path := filepath.Join(dir, "candidate.tmp")
 	defer os.Remove(path)
@@ -31,14 +32,7 @@ func (top buckets) boltFile(dir string) ([]byte, error) {
 	}
 	defer db.Close()
 	for _, name := range slices.Sorted(maps.Keys(top)) {
-		err := db.Update(func(tx *bolt.Tx) error {
-			b, err := tx.CreateBucket([]byte(name))
-			if err != nil {
-				return err
-			}
-			return top[name].(buckets).fill(b)
-		})
-		if err != nil {
+		if err := top[name].(buckets).write(db, name); err != nil {
 			return nil, err
 		}
 	}
@@ -50,24 +44,34 @@ func (top buckets) boltFile(dir string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-func (in buckets) fill(b *bolt.Bucket) error {
-	for _, name := range slices.Sorted(maps.Keys(in)) {
-		sub, ok := in[name].(buckets)
-		if !ok {
-			if err := b.Put([]byte(name), []byte(in[name].(string))); err != nil {
+// write writes the bucket with the keys path, whose parents are there.
+func (in buckets) write(db *bolt.DB, path ...string) error {
+	err := db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte(path[0]))
+		for _, key := range path[1:] {
+			if err != nil {
 				return err
 			}
-			continue
+			b, err = b.CreateBucketIfNotExists([]byte(key))
 		}
-		to, err := b.CreateBucket([]byte(name))
 		if err != nil {
 			return err
 		}
-		if err := sub.fill(to); err != nil {
-			return err
+		for _, key := range slices.Sorted(maps.Keys(in)) {
+			if text, ok := in[key].(string); ok {
+				if err := b.Put([]byte(key), []byte(text)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	for _, key := range slices.Sorted(maps.Keys(in)) {
+		if sub, ok := in[key].(buckets); ok && err == nil {
+			err = sub.write(db, append(slices.Clone(path), key)...)
 		}
 	}
-	return nil
+	return err
 }
 
 func be(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
