@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -52,12 +53,8 @@ func checkName(name string) error {
 //   - A time that does not fit is 0.
 func appendHeader(b []byte, name string, size int64, t time.Time) []byte {
 	h := header{size: size, time: t}
-	switch prefix, rest, ok := split(name); {
-	case ascii(name) == name && len(name) <= nameSize:
-		h.name = name
-	case ok && size <= maxOctal:
-		h.prefix, h.name = prefix, rest
-	default:
+	var ok bool
+	if h.prefix, h.name, ok = fields(name, size); !ok {
 		dir, base := path.Split(name)
 		record := paxRecord("path", name)
 		// Not the number of the process, as they had it: it says nothing.
@@ -67,6 +64,29 @@ func appendHeader(b []byte, name string, size int64, t time.Time) []byte {
 		b = append(b, make([]byte, padding(int64(len(record))))...)
 	}
 	return h.append(b)
+}
+
+// fields returns the name as it stands in a header; ok is false if it takes an
+// extended header.
+func fields(name string, size int64) (prefix, rest string, ok bool) {
+	switch {
+	case !isASCII(name):
+		return "", "", false
+	case len(name) <= nameSize:
+		return "", name, true
+	case size > maxOctal:
+		return "", "", false
+	}
+	return split(name)
+}
+
+// headerSize returns how many bytes appendHeader appends.
+func headerSize(name string, size int64) int64 {
+	if _, _, ok := fields(name, size); ok {
+		return blockSize
+	}
+	n := int64(len(paxRecord("path", name)))
+	return 2*blockSize + n + padding(n)
 }
 
 // header is what one block says. For an extended header mode and time are 0.
@@ -126,9 +146,6 @@ func octal(field []byte, n int64) {
 
 // split splits a name that is too long for the header in two, if it can.
 func split(name string) (prefix, rest string, ok bool) {
-	if ascii(name) != name {
-		return "", "", false
-	}
 	i := strings.LastIndexByte(name[:min(len(name), prefixSize+1)], '/')
 	if i <= 0 || len(name)-i-1 > nameSize {
 		return "", "", false
@@ -136,10 +153,19 @@ func split(name string) (prefix, rest string, ok bool) {
 	return name[:i], name[i+1:], true
 }
 
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // ascii returns s without what is no ASCII.
 func ascii(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r >= 0x80 {
+		if r >= utf8.RuneSelf {
 			return -1
 		}
 		return r

@@ -59,8 +59,10 @@ type Writer struct {
 	left  int64 // bytes that the data of the member still lack
 	pad   int64 // and then these
 	todo  []chain.ManifestFile
-	keeps bool // whether there is a manifest to be kept to
-	plain bool // whether the kernel would not copy
+	keeps bool   // whether there is a manifest to be kept to
+	plain bool   // whether the kernel would not copy
+	head  []byte // for headers
+	part  []byte // for parts of data
 	err   error
 }
 
@@ -97,7 +99,7 @@ func (w *Writer) Manifest(m chain.Manifest, t time.Time) error {
 func Size(m chain.Manifest) (int64, error) {
 	size := int64(2 * blockSize)
 	add := func(name string, n int64) {
-		size += int64(len(appendHeader(nil, name, n, time.Time{}))) + n + padding(n)
+		size += headerSize(name, n) + n + padding(n)
 	}
 	add(chain.ManifestName, int64(len(m.AppendJSON(nil))))
 	for i, f := range m.Files {
@@ -155,7 +157,8 @@ func (w *Writer) Next(name string, size int64, t time.Time) error {
 	}
 	w.begun = true
 	w.name, w.left, w.pad = name, size, padding(size)
-	w.put(appendHeader(nil, name, size, t))
+	w.head = appendHeader(w.head[:0], name, size, t)
+	w.put(w.head)
 	return w.err
 }
 
@@ -191,12 +194,14 @@ func (w *Writer) Copy(ctx context.Context, src io.ReaderAt, off int64, progress 
 	if w.err != nil || w.left == 0 {
 		return w.err
 	}
-	buf := make([]byte, min(w.left, 1<<20))
+	if w.part == nil {
+		w.part = make([]byte, bufSize)
+	}
 	for w.err == nil && w.left > 0 {
 		if err := context.Cause(ctx); err != nil {
 			return w.fail(err)
 		}
-		p := buf[:min(w.left, int64(len(buf)))]
+		p := w.part[:min(w.left, bufSize)]
 		n, err := src.ReadAt(p, off)
 		if n < len(p) {
 			if errors.Is(err, io.EOF) {
