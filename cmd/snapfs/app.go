@@ -50,6 +50,7 @@ type cli struct {
 	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV, JSON or Parquet, or send them to a server."`
 	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
 	Log     logCmd     `cmd:"" help:"Tell the history of a chain, or of a file."`
+	Diff    diffCmd    `cmd:"" help:"Tell what differs between two points in time."`
 	Why     whyCmd     `cmd:"" help:"Tell why a copy of a file is the one that is shown."`
 	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
 	Verify  verifyCmd  `cmd:"" help:"Check a snapshot, to every page and every point."`
