@@ -67,92 +67,93 @@ func (e *exam) entries() error {
 	if e.report.Dialect == chain.Unknown {
 		return nil
 	}
-	c := e.tree.Chain()
+	type copied struct {
+		chain.ManifestFile
+		layer *chain.Layer
+	}
+	newest := map[string]copied{} // of the layers so far, by the rule of the merge
 	for i, l := range e.layers {
 		if errors.Is(l.Err, chain.ErrBroken) {
 			return nil // from here on ages cannot be compared
-		}
-		if i == 0 || !l.HasManifest {
-			continue
-		}
-		v, err := c.At(e.layers[i-1].Name)
-		if err != nil {
-			return err
-		}
-		stamps := map[string]chain.ManifestFile{}
-		holder := map[string]chain.File{}
-		for _, f := range v.Manifest().Files {
-			stamps[f.Name] = f
-		}
-		for f := range v.Files() {
-			holder[f.Name] = f
 		}
 		var stale []string
 		for _, f := range l.Manifest.Files {
 			if err := e.ctx.Err(); err != nil {
 				return err
 			}
-			old, ok := stamps[f.Name]
-			if !ok || f.Stamp.Newer(old.Stamp) {
-				continue
-			}
-			if old.Stamp.Newer(f.Stamp) {
+			old, ok := newest[f.Name]
+			switch {
+			case !ok || f.Stamp.Newer(old.Stamp):
+				newest[f.Name] = copied{f, l}
+			case i == 0 || old.layer == l: // listed twice
+			case old.Stamp.Newer(f.Stamp):
 				stale = append(stale, f.Name)
-				continue
-			}
-			same, err := e.same(l, f.Name, holder[f.Name])
-			if err != nil {
-				return err
-			}
-			t := e.add(Tie, l, f.Name, fmt.Sprintf("the later copy can be had: snapfs cat %s %s >FILE", quote(e.report.Path), quote(path.Join(".snapfs/layers", l.Name, f.Name))),
-				"%q is as old as the copy of layer %s, which counts", f.Name, holder[f.Name].Layer.Name)
-			if same {
-				t.Level, t.Hint = Note, ""
-				t.Text += "; both are the same"
+			default:
+				if err := e.tie(l, old.layer, f.Name); err != nil {
+					return err
+				}
 			}
 		}
-		if len(stale) == 0 {
-			continue
+		if len(stale) > 0 {
+			hint := "it was made for another chain, or renamed; look at it by itself: snapfs info " + quote(l.Path)
+			e.add(StaleEntry, l, stale[0], hint, "%d of its %d files are older than those of the layers before it, so that it does not belong here: %s", len(stale), len(l.Manifest.Files), few(stale))
 		}
-		hint := "it was made for another chain, or renamed; look at it by itself: snapfs info " + quote(l.Path)
-		e.add(StaleEntry, l, stale[0], hint, "%d of its %d files are older than those of the layers before it, so that it does not belong here: %s", len(stale), len(l.Manifest.Files), few(stale))
 	}
 	return nil
 }
 
-// same reports whether the copy of a file in a layer has the bytes of another.
-func (e *exam) same(l *chain.Layer, name string, f chain.File) (bool, error) {
-	c := e.tree.Chain()
-	for g := range c.LayerView(l).Files() {
-		if g.Name != name || g.Size != f.Size {
-			continue
+// tie tells of copies of one age in two layers.
+func (e *exam) tie(l, earlier *chain.Layer, name string) error {
+	same, err := e.same(l, earlier, name)
+	if err != nil {
+		return err
+	}
+	t := e.add(Tie, l, name, fmt.Sprintf("the later copy can be had: snapfs cat %s %s >FILE", quote(e.report.Path), quote(path.Join(".snapfs/layers", l.Name, name))),
+		"%q is as old as the copy of layer %s, which counts", name, earlier.Name)
+	if same {
+		t.Level, t.Hint = Note, ""
+		t.Text += "; both are the same"
+	}
+	return nil
+}
+
+// same reports whether two layers have the same bytes of a file.
+func (e *exam) same(a, b *chain.Layer, name string) (bool, error) {
+	x, y := e.open(a, name), e.open(b, name)
+	if x == nil || y == nil {
+		return false, nil
+	}
+	defer x.Close()
+	defer y.Close()
+	var p, q [64 << 10]byte
+	for {
+		if err := e.ctx.Err(); err != nil {
+			return false, err
 		}
-		a, err := c.LayerView(l).Open(c.LayerView(l).TreePath(g))
-		if err != nil {
+		n, xerr := io.ReadFull(x, p[:])
+		m, yerr := io.ReadFull(y, q[:])
+		if !bytes.Equal(p[:n], q[:m]) {
 			return false, nil
 		}
-		defer a.Close()
-		b, err := c.LayerView(f.Layer).Open(c.LayerView(f.Layer).TreePath(f))
-		if err != nil {
-			return false, nil
+		if xerr != nil || yerr != nil {
+			return ended(xerr) && ended(yerr), nil
 		}
-		defer b.Close()
-		var x, y [64 << 10]byte
-		for {
-			if err := e.ctx.Err(); err != nil {
-				return false, err
-			}
-			n, aerr := io.ReadFull(a, x[:])
-			m, berr := io.ReadFull(b, y[:])
-			if !bytes.Equal(x[:n], y[:m]) {
-				return false, nil
-			}
-			if aerr != nil || berr != nil {
-				return errors.Is(aerr, io.EOF) || errors.Is(aerr, io.ErrUnexpectedEOF), nil
+	}
+}
+
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// open opens a file of a layer, nil if that cannot be.
+func (e *exam) open(l *chain.Layer, name string) fs.File {
+	v := e.tree.Chain().LayerView(l)
+	for f := range v.Files() {
+		if f.Name == name {
+			if file, err := v.Open(v.TreePath(f)); err == nil {
+				return file
 			}
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // dropped tells of ghosts, and of shards that are known and not there.

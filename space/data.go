@@ -26,9 +26,7 @@ func (t *Tree) newData() *dataset.Set {
 // newest metadata of the chain tell where its shards belong.
 func (t *Tree) LayerData(l *chain.Layer) *dataset.Set {
 	v := t.chain.LayerView(l)
-	layers := t.chain.Layers()
-	newest := chain.Point{Layer: layers[len(layers)-1]}
-	return dataset.New(dataset.Source{View: v, Metas: t.metas(newest), Copies: t.copies,
+	return dataset.New(dataset.Source{View: v, Metas: t.allMetas(), Copies: t.copies,
 		Bolt: func(name string) (*boltview.DB, error) { return openBolt(v, name, &t.maps, t.bolts.opts) }})
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/influx"
 	"github.com/snapfs/snapfs/internal/attr"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/tarindex"
@@ -61,13 +62,14 @@ type Options struct {
 // [fs.ReadDirFS], [fs.StatFS] and [fs.ReadLinkFS], is safe for concurrent use,
 // and must be closed.
 type Tree struct {
-	path    string
-	root    fs.FS // the merged view, or a Bolt file
-	control entry
-	totals  func() (files, bytes int64)
-	data    func() *dataset.Set
-	show    bool
-	time    time.Time
+	path     string
+	root     fs.FS // the merged view, or a Bolt file
+	control  entry
+	totals   func() (files, bytes int64)
+	data     func() *dataset.Set
+	allMetas func() []*influx.Meta // of the whole chain, the newest first
+	show     bool
+	time     time.Time
 
 	chain  *chain.Chain
 	mode   chain.Ghosts
@@ -87,6 +89,10 @@ func Open(name string, opts Options) (*Tree, error) {
 	t := &Tree{path: name, show: opts.ShowControl}
 	t.totals = sync.OnceValues(t.count)
 	t.data = sync.OnceValue(t.newData)
+	t.allMetas = sync.OnceValue(func() []*influx.Meta {
+		layers := t.chain.Layers()
+		return t.metas(chain.Point{Layer: layers[len(layers)-1]})
+	})
 	c, err := chain.Open(name, chain.Options{Keep: opts.Keep})
 	if errors.Is(err, tarindex.ErrFormat) {
 		if berr := t.openBolt(name, opts); berr == nil {
