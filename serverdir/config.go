@@ -50,6 +50,9 @@ type Config struct {
 	// Listen are the addresses that the server listens on, host:port.
 	Listen []string
 
+	// NoSnapshots says that the server gives no snapshots away.
+	NoSnapshots bool
+
 	// Peers are the other servers of its cluster.
 	Peers []string
 }
@@ -81,6 +84,7 @@ type wire struct {
 		Dir    string
 		WALDir string `toml:"wal-dir"`
 	}
+	Snapshot struct{ Enabled bool }
 
 	// Of the final releases.
 	Meta struct {
@@ -128,6 +132,7 @@ func parseConfig(text string) (Config, error) {
 	w.Hostname, w.Port = defaultHost, defaultCandidatePort
 	w.Meta.Hostname, w.Meta.BindAddress = defaultHost, ":"+defaultPort
 	w.HTTP.Enabled, w.HTTP.BindAddress = true, defaultHTTP
+	w.Snapshot.Enabled = true
 	keys, err := toml.Decode(text, &w)
 	var parse toml.ParseError
 	switch {
@@ -153,7 +158,7 @@ func parseConfig(text string) (Config, error) {
 }
 
 func (w wire) release() (Config, error) {
-	c := Config{DataDir: w.Data.Dir, MetaDir: w.Meta.Dir, Host: w.Meta.Hostname, Peers: w.Meta.Peers}
+	c := Config{DataDir: w.Data.Dir, MetaDir: w.Meta.Dir, Host: w.Meta.Hostname, Peers: w.Meta.Peers, NoSnapshots: !w.Snapshot.Enabled}
 	_, port, err := net.SplitHostPort(w.Meta.BindAddress)
 	if err != nil {
 		return c, fmt.Errorf("%w: [meta] bind-address: %w", ErrConfig, err)
@@ -175,7 +180,7 @@ func (w wire) release() (Config, error) {
 }
 
 func (w wire) candidate() Config {
-	c := Config{Candidate: true, DataDir: w.Data.Dir, MetaDir: w.Broker.Dir, Host: w.Hostname, Port: strconv.Itoa(w.Port)}
+	c := Config{Candidate: true, DataDir: w.Data.Dir, MetaDir: w.Broker.Dir, Host: w.Hostname, Port: strconv.Itoa(w.Port), NoSnapshots: !w.Snapshot.Enabled}
 	if c.Host == "" {
 		c.Host = defaultHost
 	}

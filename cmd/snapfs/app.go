@@ -46,7 +46,6 @@ type cli struct {
 	Restore restoreCmd `cmd:"" help:"Copy the files of a snapshot into a directory."`
 	Flatten flattenCmd `cmd:"" help:"Make one full snapshot of a chain."`
 	Prune   pruneCmd   `cmd:"" help:"Say which bytes of a chain nothing needs."`
-	Backup  backupCmd  `cmd:"" help:"Take a backup of a server, or of a directory of Bolt files."`
 	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV, JSON or Parquet, or send them to a server."`
 	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
 	Log     logCmd     `cmd:"" help:"Tell the history of a chain, or of a file."`
@@ -62,6 +61,9 @@ type cli struct {
 	Series       seriesCmd       `cmd:"" help:"List series."`
 	Fields       fieldsCmd       `cmd:"" help:"List fields and their types."`
 	Tags         tagsCmd         `cmd:"" help:"List tags and their values."`
+
+	Backup         backupCmd         `cmd:"" help:"Take a backup of a server, or of a directory of Bolt files."`
+	ServeSnapshots serveSnapshotsCmd `cmd:"" help:"Answer requests for snapshots, from a directory or a chain."`
 
 	Bolt    boltCmd    `cmd:"" help:"Look into Bolt files in place."`
 	Browse  browseCmd  `cmd:"" help:"Browse a snapshot on the whole screen."`
