@@ -2,6 +2,7 @@ package boltview
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"iter"
@@ -24,10 +25,11 @@ type Change struct {
 //
 // Errors come without a node, and a loop can go on after them: what could not
 // be read then looks as if it were not there. The files are bounded as in
-// [Bucket.Walk].
-func Diff(a, b *Bucket) iter.Seq2[Change, error] {
+// [Bucket.Walk]. The end of ctx is the last error: it may take long before
+// something differs.
+func Diff(ctx context.Context, a, b *Bucket) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		d := differ{yield: yield}
+		d := differ{ctx: ctx, yield: yield}
 		for i, root := range [2]*Bucket{a, b} {
 			d.sides[i] = treeWalk{seen: newBitmap(root.db.pages), left: 4 * root.db.size}
 			d.sides[i].enter(root)
@@ -39,6 +41,8 @@ func Diff(a, b *Bucket) iter.Seq2[Change, error] {
 
 // differ is one Diff. Sides are numbered 0 for the old, 1 for the new.
 type differ struct {
+	ctx   context.Context
+	steps int
 	sides [2]treeWalk
 	yield func(Change, error) bool
 }
@@ -114,6 +118,10 @@ func (d *differ) buckets(a, b *Bucket, depth int) bool {
 		}
 	}
 	for {
+		if d.steps++; d.steps&255 == 0 && d.ctx.Err() != nil {
+			d.yield(Change{}, d.ctx.Err())
+			return false
+		}
 		same, err := d.pass(&x, &y)
 		if same {
 			continue

@@ -2,6 +2,8 @@ package boltview_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -56,7 +58,7 @@ func checkDiff(t testing.TB, a, b *boltview.DB) (changes int) {
 	}{{a, b, x, y}, {b, a, y, x}} {
 		changes = 0
 		old := maps.Clone(s.old)
-		for c, err := range boltview.Diff(s.a.Root(), s.b.Root()) {
+		for c, err := range boltview.Diff(t.Context(), s.a.Root(), s.b.Root()) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,11 +84,18 @@ func checkDiff(t testing.TB, a, b *boltview.DB) (changes int) {
 		if !maps.Equal(old, s.new) {
 			t.Fatalf("%d changes do not make one file of the other", changes)
 		}
-		for range boltview.Diff(s.a.Root(), s.b.Root()) {
+		for range boltview.Diff(t.Context(), s.a.Root(), s.b.Root()) {
 			break // a loop may be left
 		}
 	}
-	for c, err := range boltview.Diff(a.Root(), a.Root()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range boltview.Diff(ctx, a.Root(), b.Root()) {
+		if errors.Is(err, context.Canceled) {
+			break // small files may end before it is looked at
+		}
+	}
+	for c, err := range boltview.Diff(t.Context(), a.Root(), a.Root()) {
 		t.Fatal("a file differs from itself", c, err)
 	}
 	return changes
@@ -167,7 +176,7 @@ func TestDiffKinds(t *testing.T) {
 		return sub.Put([]byte("z"), nil)
 	})
 	var got []string
-	for c, err := range boltview.Diff(before.Root(), dbOf(t, db).Root()) {
+	for c, err := range boltview.Diff(t.Context(), before.Root(), dbOf(t, db).Root()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +211,7 @@ func TestDiffDamage(t *testing.T) {
 			continue
 		}
 		steps := 0
-		for range boltview.Diff(sound.Root(), other.Root()) {
+		for range boltview.Diff(t.Context(), sound.Root(), other.Root()) {
 			if steps++; steps > 1e6 {
 				t.Fatal("no end")
 			}
@@ -259,7 +268,7 @@ func BenchmarkDiff(b *testing.B) {
 	b.Run("diff", func(b *testing.B) {
 		for b.Loop() {
 			n := 0
-			for range boltview.Diff(before.Root(), after.Root()) {
+			for range boltview.Diff(b.Context(), before.Root(), after.Root()) {
 				n++
 			}
 			if n != 100 {

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"context"
 	"iter"
 	"maps"
 	"math"
@@ -21,8 +22,9 @@ type PointChange struct {
 // DiffPoints returns the points that differ between two copies of a shard, one
 // of which may be nil, in the order of series and time. It holds the keys of all
 // series. Errors are [*ShardError]; a loop can go on after them, and what could
-// not be read then looks as if it were not there.
-func DiffPoints(before, after *Shard) iter.Seq2[PointChange, error] {
+// not be read then looks as if it were not there. The end of ctx is the last
+// error.
+func DiffPoints(ctx context.Context, before, after *Shard) iter.Seq2[PointChange, error] {
 	return func(yield func(PointChange, error) bool) {
 		found := map[string]influx.Series{}
 		for _, sh := range []*Shard{before, after} {
@@ -38,7 +40,7 @@ func DiffPoints(before, after *Shard) iter.Seq2[PointChange, error] {
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(found)) {
-			if !diffSeries(before, after, found[key], yield) {
+			if !diffSeries(ctx, before, after, found[key], yield) {
 				return
 			}
 		}
@@ -46,7 +48,7 @@ func DiffPoints(before, after *Shard) iter.Seq2[PointChange, error] {
 }
 
 // diffSeries compares the points of one series.
-func diffSeries(before, after *Shard, s influx.Series, yield func(PointChange, error) bool) bool {
+func diffSeries(ctx context.Context, before, after *Shard, s influx.Series, yield func(PointChange, error) bool) bool {
 	var sides [2]struct {
 		next  func() (influx.Point, error, bool)
 		point influx.Point
@@ -75,7 +77,11 @@ func diffSeries(before, after *Shard, s influx.Series, yield func(PointChange, e
 		}
 	}
 	x, y := &sides[0], &sides[1]
-	for x.more || y.more {
+	for n := 0; x.more || y.more; n++ {
+		if n&4095 == 0 && ctx.Err() != nil {
+			yield(PointChange{}, ctx.Err())
+			return false
+		}
 		c := PointChange{Series: s}
 		if x.more && (!y.more || x.point.Time <= y.point.Time) {
 			c.Old = &x.point

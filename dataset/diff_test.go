@@ -54,14 +54,14 @@ func TestDiffPoints(t *testing.T) {
 		{nil, nil, nil},
 	} {
 		var got []string
-		for c, err := range dataset.DiffPoints(tt.a, tt.b) {
+		for c, err := range dataset.DiffPoints(t.Context(), tt.a, tt.b) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			got = append(got, change(c))
 		}
 		equal(t, "changes", got, tt.want)
-		for range dataset.DiffPoints(tt.a, tt.b) {
+		for range dataset.DiffPoints(t.Context(), tt.a, tt.b) {
 			break
 		}
 	}
@@ -86,14 +86,14 @@ func TestRealDiff(t *testing.T) {
 				}
 				state := map[string]string{}
 				read := func(sh *dataset.Shard, do func(key, value string)) {
-					for c, err := range dataset.DiffPoints(nil, sh) {
+					for c, err := range dataset.DiffPoints(t.Context(), nil, sh) {
 						if err == nil {
 							do(fmt.Sprint(c.Series.Key, c.New.Time), change(c))
 						}
 					}
 				}
 				read(old, func(k, v string) { state[k] = v })
-				for c, err := range dataset.DiffPoints(old, sh) {
+				for c, err := range dataset.DiffPoints(t.Context(), old, sh) {
 					if err != nil {
 						continue
 					}

@@ -28,6 +28,7 @@ func (s *Set) Usage(ctx context.Context, f Filter) iter.Seq2[Usage, error] {
 func (p Policy) usage(ctx context.Context, f Filter) iter.Seq2[Usage, error] {
 	return func(yield func(Usage, error) bool) {
 		from, to := f.span()
+		steps := 0
 		found := map[string]*Usage{}
 		for one, err := range p.Series(f) {
 			if err == nil {
@@ -47,6 +48,9 @@ func (p Policy) usage(ctx context.Context, f Filter) iter.Seq2[Usage, error] {
 			u.Series++
 			for _, sh := range one.shards {
 				for point, err := range points(sh, one.Key, from, to) {
+					if steps++; err == nil && steps&0xffff == 0 {
+						err = ctx.Err()
+					}
 					if err != nil {
 						if !yield(Usage{}, err) {
 							return

@@ -179,7 +179,10 @@ func (d *differences) files(p string) error {
 		}
 		f.Change, _ = changeName(c.Old != nil, c.New != nil)
 		if c.Old != nil && c.New != nil {
-			same, err := sameContent(*c.Old, *c.New)
+			same, err := d.sameContent(*c.Old, *c.New)
+			if ctxErr := d.app.ctx.Err(); ctxErr != nil {
+				return ctxErr
+			}
 			if err != nil {
 				if err := d.complain(err); err != nil {
 					return err
@@ -196,7 +199,7 @@ func (d *differences) files(p string) error {
 }
 
 // sameContent compares two files.
-func sameContent(a, b chain.File) (bool, error) {
+func (d *differences) sameContent(a, b chain.File) (bool, error) {
 	if a.Size != b.Size || !a.Mode.IsRegular() || !b.Mode.IsRegular() {
 		return false, nil
 	}
@@ -210,7 +213,7 @@ func sameContent(a, b chain.File) (bool, error) {
 	}
 	const step = 256 << 10
 	p, q := make([]byte, min(a.Size, step)), make([]byte, min(a.Size, step))
-	for off := int64(0); off < a.Size; off += step {
+	for off := int64(0); off < a.Size && d.app.ctx.Err() == nil; off += step {
 		n := min(a.Size-off, step)
 		for _, r := range []struct {
 			r io.ReaderAt
@@ -224,7 +227,7 @@ func sameContent(a, b chain.File) (bool, error) {
 			return false, nil
 		}
 	}
-	return true, nil
+	return true, d.app.ctx.Err()
 }
 
 // complain tells of what could not be read, and goes on.

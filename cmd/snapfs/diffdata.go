@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -50,21 +49,17 @@ func (d *differences) boltKeys(s *diffStat, c chain.Change) error {
 		}
 		return d.printKey(s.Path, c)
 	}
-	steps := 0
-	step := func() error {
-		if steps++; steps&1023 == 0 {
-			return d.app.ctx.Err()
-		}
-		return nil
-	}
 	if before != nil && after != nil {
-		for c, err := range boltview.Diff(before.Root(), after.Root()) {
-			if err != nil {
+		for c, err := range boltview.Diff(d.app.ctx, before.Root(), after.Root()) {
+			switch {
+			case d.app.ctx.Err() != nil:
+				return d.app.ctx.Err()
+			case err != nil:
 				err = d.complain(fmt.Errorf("%s: %w", s.Path, err))
-			} else {
+			default:
 				err = do(c)
 			}
-			if err = errors.Join(err, step()); err != nil {
+			if err != nil {
 				return err
 			}
 		}
@@ -76,6 +71,8 @@ func (d *differences) boltKeys(s *diffStat, c chain.Change) error {
 	}
 	for n, err := range db.Root().Walk(nil) {
 		switch {
+		case d.app.ctx.Err() != nil:
+			return d.app.ctx.Err()
 		case err != nil:
 			err = d.complain(fmt.Errorf("%s: %w", s.Path, err))
 		case before != nil:
@@ -83,7 +80,7 @@ func (d *differences) boltKeys(s *diffStat, c chain.Change) error {
 		default:
 			err = do(boltview.Change{New: &n})
 		}
-		if err = errors.Join(err, step()); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -158,11 +155,7 @@ func (d *differences) points(s *diffStat) error {
 		return nil
 	}
 	s.Points = new(diffCount)
-	steps := 0
-	for c, err := range dataset.DiffPoints(before, after) {
-		if steps++; steps&1023 == 0 && d.app.ctx.Err() != nil {
-			return d.app.ctx.Err()
-		}
+	for c, err := range dataset.DiffPoints(d.app.ctx, before, after) {
 		if err != nil {
 			if err := d.lost.add(err); err != nil {
 				return err

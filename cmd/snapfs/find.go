@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,6 +53,7 @@ type finder struct {
 	newer, older time.Time
 	larger       int64
 	lost         losses
+	ctx          context.Context
 }
 
 func (c *findCmd) finder() (*finder, error) {
@@ -113,6 +115,7 @@ func (c *findCmd) Run(a *App) error {
 	if err != nil {
 		return err
 	}
+	f.ctx = a.ctx
 	everything := c.At == "all"
 	at := c.At
 	if everything {
@@ -188,6 +191,9 @@ func (f *finder) search(a *App, show *lister, v *chain.View, set *dataset.Set, d
 // holds reports whether a shard has a series that is wanted.
 func (f *finder) holds(sh *dataset.Shard) (bool, error) {
 	for _, err := range sh.Series(f.filter) {
+		if ctxErr := f.ctx.Err(); ctxErr != nil {
+			return false, ctxErr
+		}
 		if err == nil {
 			return true, nil
 		}

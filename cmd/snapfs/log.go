@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -63,7 +64,7 @@ func (c *logCmd) Run(a *App) error {
 	}
 	defer t.Close()
 	v, err := view(t)
-	if err != nil {
+	if err = cmp.Or(err, a.ctx.Err()); err != nil {
 		return err
 	}
 	p, err := clean(c.Path)
@@ -261,7 +262,7 @@ func (c *whyCmd) Run(a *App) error {
 	}
 	defer t.Close()
 	v, err := view(t)
-	if err != nil {
+	if err = cmp.Or(err, a.ctx.Err()); err != nil {
 		return err
 	}
 	p, err := clean(c.Path)

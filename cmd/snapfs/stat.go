@@ -51,6 +51,9 @@ func (c *statCmd) Run(a *App) error {
 	defer t.Close()
 	var first error
 	for _, arg := range c.Path {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
 		p, err := clean(arg)
 		var line statLine
 		if err == nil {
