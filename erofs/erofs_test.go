@@ -280,11 +280,12 @@ func TestPlace(t *testing.T) {
 	good, _, contents := sample(t, t.TempDir())
 	mount(t, good) // or skip
 	bad := []string{t.TempDir() + "/none", shm}
+	t.Setenv("TMPDIR", bad[0])
 	_, err := Mount(slices.Values(good), Options{TempDirs: bad})
 	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "tmpfs") || !strings.Contains(err.Error(), "none") {
 		t.Errorf("got %v", err)
 	}
-	m, err := Mount(slices.Values(good), Options{TempDirs: append(bad, os.TempDir())})
+	m, err := Mount(slices.Values(good), Options{TempDirs: append(bad, t.TempDir())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,14 +34,17 @@ func fits(e attr.Run) bool {
 	return e.File != nil && e.Size > 0 && e.Off >= 0 && e.Off%BlockSize == 0 && e.Off <= maxDevice-e.Size
 }
 
-// device is one file that extents are of. It is the tree that go-erofs copies
-// into the image: a root directory with a file for each extent.
+// tree is what go-erofs copies into the image: a root directory with files.
+type tree struct{ files []file }
+
+// device is one file that extents are of, with a file for each. They are sorted,
+// and dropped once the image is mounted.
 type device struct {
+	tree
 	file   *os.File
 	number int
 	size   int64
 	count  int
-	files  []file // sorted; nil once the image is mounted
 }
 
 // name returns the name of an extent of the device in the image.
@@ -91,11 +94,8 @@ const probeName = "probe"
 // write writes the image of the devices.
 func write(w io.WriteSeeker, devices []*device) error {
 	image := erofs.Create(w, erofs.WithBlockSize(BlockSize), erofs.WithBuildTime(0, 0))
-	probe, err := image.Create("/" + probeName)
-	if err == nil {
-		err = probe.Close()
-	}
-	if err != nil {
+	// Not image.Create, which makes a temporary file for the contents.
+	if err := image.CopyFrom(&tree{[]file{{name: probeName}}}, erofs.MetadataOnly()); err != nil {
 		return err
 	}
 	for _, d := range devices {
@@ -107,18 +107,18 @@ func write(w io.WriteSeeker, devices []*device) error {
 }
 
 // Open implements [fs.FS]. The copy is without contents, so nothing is opened.
-func (d *device) Open(name string) (fs.File, error) {
+func (t *tree) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 }
 
 // Stat implements [fs.StatFS] for the root.
-func (d *device) Stat(string) (fs.FileInfo, error) { return root{}, nil }
+func (t *tree) Stat(string) (fs.FileInfo, error) { return root{}, nil }
 
 // ReadDir implements [fs.ReadDirFS] for the root.
-func (d *device) ReadDir(string) ([]fs.DirEntry, error) {
-	list := make([]fs.DirEntry, len(d.files))
-	for i := range d.files {
-		list[i] = &d.files[i]
+func (t *tree) ReadDir(string) ([]fs.DirEntry, error) {
+	list := make([]fs.DirEntry, len(t.files))
+	for i := range t.files {
+		list[i] = &t.files[i]
 	}
 	return list, nil
 }
