@@ -95,12 +95,12 @@ func readWays(b *testing.B, w way) {
 		}
 		wg.Wait()
 	})
-	const count = 2000 // per loop
+	const count = 2000 // per loop, each time others: few pages stay in the caches of the processor
+	rnd := rand.New(rand.NewPCG(1, 2))
 	timed("random", count*4096, func(b *testing.B) {
 		f := openFile(b, names[0])
 		defer f.Close()
 		fd := int(f.Fd()) // asking for it at each read would be a system call of its own
-		rnd := rand.New(rand.NewPCG(1, 2))
 		buf := make([]byte, 4096)
 		for range count {
 			if n, err := unix.Pread(fd, buf, rnd.Int64N(size/2/4096)*4096); n != len(buf) || err != nil {
