@@ -49,11 +49,11 @@ func export(ctx context.Context, tree *space.Tree, name, base string, mode fs.Fi
 	if err != nil {
 		return err.Error()
 	}
-	text := fmt.Sprintf("exported %s files, %s, to %s", humanize.Comma(int64(r.Files)), humanize.IBytes(uint64(r.Bytes)), target)
+	text := fmt.Sprintf("exported %s files, %s", humanize.Comma(int64(r.Files)), humanize.IBytes(uint64(r.Bytes)))
 	if r.Kept > 0 {
-		text += fmt.Sprintf("; %s were there already", humanize.Comma(int64(r.Kept)))
+		text += fmt.Sprintf(" (%s were there already)", humanize.Comma(int64(r.Kept)))
 	}
-	return text
+	return text + ", to " + target // last, since the line may be too short for it
 }
 
 // single is a tree with nothing but one file of another tree, in its root.
