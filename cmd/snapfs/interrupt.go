@@ -12,7 +12,7 @@ import (
 // for.
 var onlyRead = map[string]func(c *cli) bool{
 	"ls": always, "cat": always, "points": always, "info": always, "doctor": always, "verify": always,
-	"tree": always, "find": always, "du": always, "stat": always, "log": always, "why": always,
+	"tree": always, "find": always, "du": always, "stat": always, "log": always, "why": always, "diff": always,
 	"databases": always, "measurements": always, "series": always, "fields": always, "tags": always,
 	"bolt info": always, "bolt buckets": always, "bolt keys": always, "bolt get": always, "bolt stats": always, "bolt check": always,
 	"bolt pages": always, "bolt page": always, "bolt inspect": always, "bolt dump": always, "bolt export": always,

@@ -24,7 +24,7 @@ const aShard = "telemetry/default/1"
 func commands(snap, out string) [][]string {
 	var list [][]string
 	for _, c := range []string{
-		"ls -lR SNAP", "tree SNAP", "cat SNAP meta", "find SNAP", "du SNAP", "stat SNAP SHARD", "log SNAP", "why SNAP SHARD", "points SNAP", "info --count SNAP", "doctor SNAP", "verify SNAP", "seal SNAP --out OUT.seal",
+		"ls -lR SNAP", "tree SNAP", "cat SNAP meta", "find SNAP", "du SNAP", "stat SNAP SHARD", "log SNAP", "why SNAP SHARD", "diff --keys --points SNAP full latest", "points SNAP", "info --count SNAP", "doctor SNAP", "verify SNAP", "seal SNAP --out OUT.seal",
 		"databases SNAP", "measurements SNAP", "series SNAP", "fields SNAP", "tags SNAP",
 		"bolt info SNAP SHARD", "bolt buckets SNAP SHARD", "bolt keys SNAP SHARD cpu,host=alpha", "bolt get SNAP SHARD fields cpu",
 		"bolt stats SNAP SHARD", "bolt check SNAP", "bolt pages SNAP SHARD", "bolt page SNAP SHARD 3", "bolt inspect SNAP SHARD",
