@@ -11,6 +11,7 @@ import (
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/doctor"
+	"github.com/snapfs/snapfs/internal/realchains"
 	"github.com/snapfs/snapfs/internal/sample"
 	"github.com/snapfs/snapfs/seal"
 )
@@ -34,6 +35,17 @@ func BenchmarkVerify(b *testing.B) {
 			})
 		})
 	}
+	b.Run("bz1", func(b *testing.B) {
+		path := filepath.Join(realchains.Dir(b), "v0.9.5.1-small", "snap")
+		r, err := doctor.Examine(b.Context(), path, doctor.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ratio(b, path, r.Checked.Bytes, func() error {
+			_, err := doctor.Examine(b.Context(), path, doctor.Options{Depth: doctor.Points})
+			return err
+		})
+	})
 	b.Run("seal", func(b *testing.B) {
 		c, err := chain.Open(path, chain.Options{})
 		if err != nil {
@@ -47,8 +59,12 @@ func BenchmarkVerify(b *testing.B) {
 	})
 }
 
-// ratio measures do, beside hashing the file at path in the same run.
+// ratio measures do, beside hashing the layers of path in the same run.
 func ratio(b *testing.B, path string, size int64, do func() error) {
+	layers, err := filepath.Glob(path + "*")
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.SetBytes(size)
 	var ours, base time.Duration
 	for b.Loop() {
@@ -59,14 +75,16 @@ func ratio(b *testing.B, path string, size int64, do func() error) {
 		ours += time.Since(start)
 		b.StopTimer()
 		start = time.Now()
-		f, err := os.Open(path)
-		if err != nil {
-			b.Fatal(err)
+		for _, l := range layers {
+			f, err := os.Open(l)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.Copy(sha256.New(), f); err != nil {
+				b.Fatal(err)
+			}
+			f.Close()
 		}
-		if _, err := io.Copy(sha256.New(), f); err != nil {
-			b.Fatal(err)
-		}
-		f.Close()
 		base += time.Since(start)
 		b.StartTimer()
 	}
