@@ -73,7 +73,7 @@ func (e *exam) loss(l *chain.Layer, out *Layer) {
 	ix := l.Index()
 	if nothing(l) && (ix == nil || e.report.Dialect != chain.Unknown) {
 		out.Unknown = true
-		e.holes = append(e.holes, hole{l.Name, Loss{Layer: l.Name, Code: UnknownLoss, Text: "what the layer held is not known"}})
+		e.holes = append(e.holes, hole{l.Name, Loss{Layer: l.Name, Code: UnknownLoss, Text: "what layer " + l.Name + " held is not known"}})
 		switch {
 		case ix == nil: // why is told
 		case errors.Is(l.Err, tarindex.ErrTruncated):
@@ -110,7 +110,7 @@ func (e *exam) loss(l *chain.Layer, out *Layer) {
 		return
 	}
 	if out.Unknown {
-		e.holes = append(e.holes, hole{l.Name, Loss{Layer: l.Name, Code: UnknownLoss, Text: "the manifest is lost: what else the layer held is not known"}})
+		e.holes = append(e.holes, hole{l.Name, Loss{Layer: l.Name, Code: UnknownLoss, Text: "the manifest of layer " + l.Name + " is lost: what else it held is not known"}})
 	}
 	text := fmt.Sprintf("%d whole", out.Whole)
 	if cut != "" {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
+
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/doctor"
 )
@@ -47,7 +49,9 @@ func (c *doctorCmd) Run(a *App) error {
 	sound := len(problems) == 0
 	var failed error
 	for i, f := range found {
-		r, err := doctor.Examine(a.ctx, f.Path, doctor.Options{Progress: a.examining(f.Path)})
+		progress, finish := a.examining(filepath.Base(f.Path))
+		r, err := doctor.Examine(a.ctx, f.Path, doctor.Options{Progress: progress})
+		finish()
 		if err != nil {
 			if a.ctx.Err() != nil || len(found) == 1 {
 				return openError(err)
@@ -85,16 +89,22 @@ func (c *doctorCmd) Run(a *App) error {
 	return nil
 }
 
-// examining returns what shows the progress of an examination.
-func (a *App) examining(path string) func(done, total int64) {
-	bar := a.byteBar(-1, filepath.Base(path))
-	return func(done, total int64) {
-		bar.ChangeMax64(total)
+// examining returns what shows the progress of something on a terminal, and
+// what takes it away.
+func (a *App) examining(what string) (progress func(done, total int64), finish func()) {
+	var bar *progressbar.ProgressBar
+	progress = func(done, total int64) {
+		if bar == nil {
+			bar = a.byteBar(total, what)
+		}
 		_ = bar.Set64(done) // a terminal that is gone is no reason to stop
-		if done == total {
-			_ = bar.Finish()
+	}
+	finish = func() {
+		if bar != nil {
+			_ = bar.Clear()
 		}
 	}
+	return progress, finish
 }
 
 // printTally sums several reports up.
@@ -124,10 +134,10 @@ func dialectName(d chain.Dialect) string {
 func (a *App) printReport(r *doctor.Report) error {
 	w := a.Stdout
 	if r.Kind == "bolt" {
-		fmt.Fprintf(w, "%s: Bolt file, %s bytes\n", printable(r.Path), a.size(r.Checked.Bytes))
+		fmt.Fprintf(w, "%s: Bolt file, %s\n", printable(r.Path), a.bytes(r.Checked.Bytes))
 		return a.printFindings(w, r.Findings)
 	}
-	fmt.Fprintf(w, "%s: %s, %s, %s bytes\n", printable(r.Path), dialectName(r.Dialect), plural(int64(len(r.Layers)), "layer"), a.size(r.Checked.Bytes))
+	fmt.Fprintf(w, "%s: %s, %s, %s\n", printable(r.Path), dialectName(r.Dialect), plural(int64(len(r.Layers)), "layer"), a.bytes(r.Checked.Bytes))
 	if r.Server != "" {
 		fmt.Fprintf(w, "of the server with the cluster number %s\n", r.Server)
 	}
@@ -154,6 +164,7 @@ func (a *App) printReport(r *doctor.Report) error {
 func (a *App) printLosses(w io.Writer, points []doctor.Point) error {
 	told := map[doctor.Loss]bool{}
 	rows := 0
+	width, _ := a.terminal(a.Stdout)
 	for _, p := range points {
 		if p.Verdict == doctor.Not {
 			if _, err := fmt.Fprintf(w, "\npoint %s cannot be restored: %s\n", p.Name, printable(p.Why)); err != nil {
@@ -175,7 +186,8 @@ func (a *App) printLosses(w io.Writer, points []doctor.Point) error {
 			if name == "" {
 				name = "?"
 			}
-			if _, err := fmt.Fprintf(w, "  %-6s %s: %s\n", p.Name, printable(name), printable(l.Text)); err != nil {
+			text := wrap(printable(name)+": "+printable(l.Text), width, 9, 9)
+			if _, err := fmt.Fprintf(w, "  %-6s %s\n", p.Name, text); err != nil {
 				return err
 			}
 		}
@@ -202,6 +214,7 @@ func (a *App) printFindings(w io.Writer, findings []doctor.Finding) error {
 		fmt.Fprintf(w, ", %s", plural(n, "note"))
 	}
 	fmt.Fprintln(w)
+	width, _ := a.terminal(a.Stdout)
 	var err error
 	for _, f := range findings {
 		if shown[f.Code]++; shown[f.Code] > maxRows {
@@ -211,7 +224,8 @@ func (a *App) printFindings(w io.Writer, findings []doctor.Finding) error {
 		if f.Layer != "" {
 			layer = "layer " + f.Layer + ": "
 		}
-		_, err = fmt.Fprintf(w, "  %-7s  %s: %s%s\n", f.Level, f.Code, layer, printable(f.Text))
+		text := fmt.Sprintf("%s: %s%s", f.Code, layer, printable(f.Text))
+		_, err = fmt.Fprintf(w, "  %-7s  %s\n", f.Level, wrap(text, width, 11, 11))
 		if f.Hint != "" && shown[f.Code] == 1 {
 			_, err = fmt.Fprintf(w, "           hint: %s\n", printable(f.Hint))
 		}

@@ -46,7 +46,9 @@ func (c *sealCmd) Run(a *App) error {
 			return err
 		}
 	}
-	s, err := seal.Make(a.ctx, t.Chain(), seal.Options{Progress: a.examining("sealing")})
+	progress, finish := a.examining("sealing")
+	s, err := seal.Make(a.ctx, t.Chain(), seal.Options{Progress: progress})
+	finish()
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (c *sealCmd) Run(a *App) error {
 	if c.JSON {
 		return told.printJSON(sum)
 	}
-	_, err = fmt.Fprintf(told.Stdout, "sealed %s, %s, %s bytes\n", plural(int64(sum.Layers), "layer"), plural(int64(sum.Members), "member"), told.size(sum.Bytes))
+	_, err = fmt.Fprintf(told.Stdout, "sealed %s, %s, %s\n", plural(int64(sum.Layers), "layer"), plural(int64(sum.Members), "member"), told.bytes(sum.Bytes))
 	return err
 }
 

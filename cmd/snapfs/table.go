@@ -79,6 +79,14 @@ func (a *App) size(n int64) string {
 	return fmt.Sprint(n)
 }
 
+// bytes is size with its unit.
+func (a *App) bytes(n int64) string {
+	if _, tty := a.terminal(a.Stdout); tty {
+		return a.size(n)
+	}
+	return a.size(n) + " bytes"
+}
+
 // when prints a time as this program does everywhere: UTC, to the second.
 func when(t time.Time) string {
 	if t.IsZero() {

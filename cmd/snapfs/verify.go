@@ -58,7 +58,7 @@ func (c *verifyCmd) Run(a *App) error {
 	if st, err := os.Stat(c.Snap); err == nil && st.IsDir() {
 		return isDirError(c.Snap)
 	}
-	opts := doctor.Options{Depth: doctor.Points, Progress: a.examining("verifying")}
+	opts := doctor.Options{Depth: doctor.Points}
 	switch {
 	case c.Quick:
 		opts.Depth = doctor.Signs
@@ -81,7 +81,10 @@ func (c *verifyCmd) Run(a *App) error {
 		}
 	}
 	start := time.Now()
+	progress, finish := a.examining("verifying")
+	opts.Progress = progress
 	r, err := doctor.Examine(a.ctx, c.Snap, opts)
+	finish()
 	if err != nil {
 		return openError(err)
 	}
@@ -119,6 +122,6 @@ func (a *App) printChecked(r *doctor.Report, opts doctor.Options, took time.Dura
 	}
 	if _, tty := a.terminal(a.Stdout); tty {
 		speed := float64(k.Bytes) / max(took.Seconds(), 1e-3)
-		fmt.Fprintf(a.Stdout, "%s bytes in %s, %s/s\n", a.size(k.Bytes), took.Round(time.Millisecond), humanize.IBytes(uint64(speed)))
+		fmt.Fprintf(a.Stdout, "%s in %s, %s/s\n", a.bytes(k.Bytes), took.Round(time.Millisecond), humanize.IBytes(uint64(speed)))
 	}
 }
