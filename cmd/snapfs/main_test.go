@@ -84,6 +84,9 @@ func scripts(t *testing.T, p testscript.Params, engine string) testscript.Params
 	}
 	p.Setup = func(env *testscript.Env) error {
 		env.Defer(func() { unmountBelow(t, env.WorkDir) })
+		// Programs under the race detector sleep a second before they end, in case
+		// a race is still to be reported. Here dozens of them run after each other.
+		env.Vars = append(env.Vars, "GORACE=atexit_sleep_ms=0")
 		env.Vars = append(env.Vars, "TMPDIR="+env.WorkDir+"/.tmp", "SNAPFS_TEST_FUSE="+os.Getenv("SNAPFS_TEST_FUSE"),
 			"SNAPFS_ENGINE="+engine, "SNAPFS_PASSTHROUGH_MIN=1")
 		return nil
