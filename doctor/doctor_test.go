@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -501,4 +503,37 @@ func freePage(data []byte) int {
 		m = n
 	}
 	return int(le.Uint64(data[le.Uint64(m[32:])*4096+16:]))
+}
+
+// TestRandomDamage changes bytes anywhere, and wants a report each time: no
+// panic, and a verdict on each point.
+func TestRandomDamage(t *testing.T) {
+	sound := read(t, sampleChain(t))
+	names := slices.Sorted(maps.Keys(sound.m))
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 40 {
+		f := sound.clone(t)
+		for range 1 + r.IntN(20) {
+			b := f.m[names[r.IntN(len(names))]]
+			switch i := r.IntN(len(b)); r.IntN(3) {
+			case 0:
+				b[i] = byte(r.Uint32())
+			case 1:
+				clear(b[i:min(len(b), i+4096)])
+			case 2:
+				copy(b[i:min(len(b), i+100)], b[r.IntN(len(b)):])
+			}
+		}
+		dir := t.TempDir()
+		f.write(dir)
+		report, err := doctor.Examine(t.Context(), dir+"/snap", doctor.Options{Depth: doctor.Points})
+		if err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+			continue
+		}
+		if len(report.Points) != len(names) || len(report.Layers) != len(names) {
+			t.Errorf("seed %d: %d points, %d layers", seed, len(report.Points), len(report.Layers))
+		}
+	}
 }
