@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/internal/durable"
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
@@ -129,5 +130,5 @@ func (c *checkpoint) save(path string) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return durable.Replace(f.Name(), path)
 }

@@ -167,6 +167,9 @@ func (s *fileSink) create(part int) error {
 	if _, err := os.Lstat(name); err == nil && !s.files.Overwrite {
 		return inTheWay(name)
 	}
+	if err := durable.Regular(name); err != nil {
+		return err
+	}
 	// With a checkpoint, what is there is from a run that was stopped before it
 	// had its first.
 	f, err := createPart(name, s.files.Overwrite || s.o.Checkpoint != "")
@@ -315,7 +318,7 @@ func (s *fileSink) close() error {
 func (s *fileSink) finish() error {
 	for part := 1; part <= s.part; part++ {
 		name := s.name(part)
-		if err := os.Rename(name+partSuffix, name); err != nil {
+		if err := durable.Replace(name+partSuffix, name); err != nil {
 			return err
 		}
 		s.report.Files = append(s.report.Files, name)

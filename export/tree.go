@@ -172,7 +172,7 @@ func (s *parquetFiles) finish() error {
 func (s *parquetFiles) rename() error {
 	dirs := map[string]bool{}
 	for _, name := range s.done {
-		if err := os.Rename(name+partSuffix, name); err != nil {
+		if err := durable.Replace(name+partSuffix, name); err != nil {
 			return err
 		}
 		s.report.Files = append(s.report.Files, name)

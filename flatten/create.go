@@ -80,7 +80,7 @@ func (p *Plan) Create(ctx context.Context, name string, force bool, progress fun
 	}
 	move := durable.Rename
 	if force {
-		move = os.Rename
+		move = durable.Replace
 	}
 	if err := move(f.Name(), name); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (p *Plan) allowed(name string, force bool) error {
 	switch {
 	case err == nil && !st.Mode().IsRegular():
 		// Its name would be taken from it, even from a device.
-		return &fs.PathError{Op: "write", Path: name, Err: errors.New("is not a regular file")}
+		return &fs.PathError{Op: "write", Path: name, Err: durable.ErrNotRegular}
 	case err == nil && !force:
 		return hint.Wrap(&fs.PathError{Op: "write", Path: name, Err: fs.ErrExist}, "choose another name, or --force")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):

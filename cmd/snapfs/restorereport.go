@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/snapfs/snapfs/internal/durable"
 	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/restore"
 )
@@ -68,6 +69,9 @@ func (c *restoreCmd) createReport(src *restoreSource, aims []aim) (*reportFile, 
 	if slices.ContainsFunc(aims, func(at aim) bool { return within(c.Report, at.dir) }) {
 		err := fmt.Errorf("--report %s: it would lie in the target", c.Report)
 		return nil, &codeError{hint.Wrap(err, "name a file beside it"), exitUsage}
+	}
+	if err := durable.Regular(c.Report); err != nil {
+		return nil, &codeError{fmt.Errorf("--report: %w", err), exitUsage}
 	}
 	f, err := os.CreateTemp(filepath.Dir(c.Report), ".snapfs-report-")
 	if err != nil {
@@ -143,7 +147,7 @@ func (r *reportFile) write(src *restoreSource, aims []aim, job *job, reports []r
 	if err := r.f.Sync(); err != nil {
 		return err
 	}
-	return os.Rename(r.f.Name(), r.name)
+	return durable.Replace(r.f.Name(), r.name)
 }
 
 // failures returns why files are not there, by path.

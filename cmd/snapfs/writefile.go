@@ -5,11 +5,20 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/snapfs/snapfs/internal/durable"
 )
 
 // writeFile makes a file that is there as a whole or not at all, in place of
-// one that is there already.
+// one that is there already. A device or a pipe is written to.
 func writeFile(name string, write func(w io.Writer) error) error {
+	if durable.Regular(name) != nil {
+		out, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(out), out.Close())
+	}
 	out, err := os.CreateTemp(filepath.Dir(name), ".snapfs-*.tmp")
 	if err != nil {
 		return err
@@ -19,5 +28,5 @@ func writeFile(name string, write func(w io.Writer) error) error {
 	if err = errors.Join(err, out.Chmod(0o644), out.Close()); err != nil {
 		return err
 	}
-	return os.Rename(out.Name(), name)
+	return durable.Replace(out.Name(), name)
 }

@@ -27,6 +27,30 @@ func Rename(from, to string) error {
 	return nil
 }
 
+// ErrNotRegular is returned for a name that something else than a file has, such
+// as a device.
+var ErrNotRegular = errors.New("is not a regular file")
+
+// Regular returns an error that matches [ErrNotRegular] if there is something of
+// that name, through links, that is no regular file. Who may do everything would
+// take its name from /dev/null by renaming a file to it.
+func Regular(name string) error {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return &os.PathError{Op: "replace", Path: name, Err: ErrNotRegular}
+	}
+	return nil
+}
+
+// Replace gives the file from the name to, in place of a file that has it. Both
+// must be on the same file system. The error matches [ErrNotRegular] if
+// [Regular] says so. That the new name lasts is for [SyncDir] to see to.
+func Replace(from, to string) error {
+	if err := Regular(to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
 // SyncDir makes the names in a directory last, where the file system can.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)

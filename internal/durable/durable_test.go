@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestRename(t *testing.T) {
@@ -44,5 +46,37 @@ func TestRename(t *testing.T) {
 	}
 	if err := SyncDir(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if err := unix.Mkfifo(path("pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("pipe", path("link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if err := os.WriteFile(path(name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"pipe", "link", "."} {
+		if err := Replace(path("a"), path(name)); !errors.Is(err, ErrNotRegular) {
+			t.Errorf("%s was replaced: %v", name, err)
+		}
+	}
+	for _, name := range []string{"b", "new"} {
+		if err := Replace(path("a"), path(name)); err != nil {
+			t.Error(err)
+		}
+		if b, err := os.ReadFile(path(name)); err != nil || string(b) != "a" {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+		if err := os.WriteFile(path("a"), []byte("a"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

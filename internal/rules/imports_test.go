@@ -45,7 +45,7 @@ func TestArrows(t *testing.T) {
 		"backup/wire":         {"chain"},
 		"backup/origin":       {"backup/wire", "snaptar", "chain", "boltview", "internal/hint"},
 		"backup/serve":        {"backup/wire", "backup/origin"},
-		"cmd/snapfs":          {"internal/bench", "browse", "backup", "backup/serve", "backup/wire", "backup/origin", "doctor", "seal", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
+		"cmd/snapfs":          {"internal/bench", "browse", "backup", "backup/serve", "backup/wire", "backup/origin", "doctor", "seal", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/durable", "internal/hint"},
 	}
 	found := map[string]bool{}
 	for _, p := range packages(t) {
