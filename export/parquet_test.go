@@ -371,3 +371,19 @@ func TestParquetCancel(t *testing.T) {
 		}
 	}
 }
+
+// TestParquetNames: whatever a column is called, it comes back.
+func TestParquetNames(t *testing.T) {
+	f := map[string]any{}
+	for i, name := range []string{"a\x00b", " ", "a/b", "list.element", "key_value", "-", "parquet,optional", "true", "1", "\u202e", strings.Repeat("long", 10_000)} {
+		f[name] = int64(i)
+	}
+	set := shardSet(t, sample.Point{Series: "m,\x01=1,a.b=2", Time: unix(7), Fields: f})
+	p, columns, r := one(t, set, export.Options{})
+	if r.Points != 1 || r.Lost() || len(columns) != 3+len(f) {
+		t.Errorf("%d columns, %+v", len(columns), r)
+	}
+	if got := p.points[at{"db", "rp", id("m", map[string]string{"\x01": "1", "a.b": "2"}), 7}]; !same(got, f) {
+		t.Errorf("%v", got)
+	}
+}
