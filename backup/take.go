@@ -166,7 +166,7 @@ func plan(path string, fillGap bool) (step, error) {
 			if !fillGap {
 				return step{}, gapError(fmt.Errorf("%w: %s", ErrGap, w.Text), next.path)
 			}
-		case chain.EmptyLayer, chain.BadLayer, chain.Truncated, chain.BadManifest, chain.Missing, chain.SizeMismatch, chain.CutMember, chain.NoManifest:
+		case chain.EmptyLayer, chain.BadLayer, chain.Compressed, chain.BadHeader, chain.Truncated, chain.BadManifest, chain.Missing, chain.SizeMismatch, chain.CutMember, chain.NoManifest:
 			return step{}, damaged(fmt.Errorf("%s: %s", w.File, w.Text), path, w.File)
 		}
 	}

@@ -150,7 +150,7 @@ func same(t *testing.T, name string, c *chain.Chain, point string, want map[stri
 }
 
 // used returns how many bytes of a Bolt file its newest transaction has.
-func used(t *testing.T, path string) (size int64) {
+func used(t testing.TB, path string) (size int64) {
 	t.Helper()
 	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true})
 	if err != nil {

@@ -99,3 +99,37 @@ func TestNewer(t *testing.T) {
 		}
 	}
 }
+
+// FuzzReadRequest wants what is read to be no more than was sent, and not to be
+// sent to one who knows it.
+func FuzzReadRequest(f *testing.F) {
+	for _, s := range []string{"null\n", "{}", `{"files":null}`, `{"files":[{"name":"a","size":1,"lastModified":"2015-11-01T05:34:05.25+05:30"}]}`, `{"files":[{"name":"a","index":3}]}`, "[]", `{"files":[{"name":"\ud800"}]}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		m, err := ReadRequest(strings.NewReader(s), 1<<20)
+		if err != nil {
+			if !errors.Is(err, ErrRequest) && !errors.Is(err, ErrTooLarge) && err != io.EOF {
+				t.Errorf("%q: %v", s, err)
+			}
+			return
+		}
+		if len(m.Files) > len(s) {
+			t.Errorf("%q: %d files", s, len(m.Files))
+		}
+		for _, d := range []chain.Dialect{chain.ByTime, chain.ByIndex} {
+			// All that is known is not newer than itself.
+			have := chain.Manifest{Dialect: d, Files: slices.Clone(m.Files)}
+			for i := range have.Files {
+				if s := &have.Files[i].Stamp; d == chain.ByTime {
+					s.Index = 0
+				} else {
+					s.Time = time.Time{}
+				}
+			}
+			if got := Newer(have, m); got.Files != nil {
+				t.Errorf("%q: %v", s, got)
+			}
+		}
+	})
+}
