@@ -132,20 +132,6 @@ func TestPredictFirst(t *testing.T) {
 	}
 }
 
-// TestPredictFile has the kernel fetch, of a file that it has and of one of
-// which it may have nothing.
-func TestPredictFile(t *testing.T) {
-	sizes := slices.Repeat([]int64{64 << 10}, 200)
-	f := writeMembers(t, 1+len(sizes), 64<<10, tar.FormatUSTAR)
-	for range 2 {
-		ix, err := Build(f, fileSize(t, f), predict(sizes))
-		if err != nil || ix.Len() != 1+len(sizes) {
-			t.Fatal(err)
-		}
-		drop(t, f)
-	}
-}
-
 // compareIndexes holds an index that was made with a prediction against one of
 // the same archive without.
 func compareIndexes(t *testing.T, got *Index, data []byte) {
