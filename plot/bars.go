@@ -34,7 +34,7 @@ func (r Ratios) Draw(w io.Writer, format string) error {
 	chart.Title.Text = r.Title
 	chart.Title.Padding = vg.Points(6)
 	chart.X.Tick.Marker = plot.TickerFunc(logTicks)
-	chart.Legend.Top = true
+	chart.Legend.Left = true // bars end at 1, and few come from that far
 	chart.Legend.Padding = vg.Points(3)
 	grid := plotter.NewGrid()
 	grid.Horizontal.Width = 0
