@@ -158,7 +158,7 @@ func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
 		return n, err
 	}
 	r.opts.at("seal " + path)
-	if err := r.seal(f, d, e, temp); err != nil {
+	if err := r.seal(f, d, e, temp, n); err != nil {
 		return n, targetError{err}
 	}
 	if err := context.Cause(r.ctx); err != nil {
@@ -167,7 +167,7 @@ func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
 	if sum != nil {
 		e.extra().sum = sum.Sum(nil)
 	}
-	if r.opts.Verify {
+	if r.opts.Verify && !r.later(n) {
 		if err := r.verify(d, e, temp); err != nil {
 			return n, err
 		}
@@ -182,8 +182,13 @@ func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
 	return n, nil
 }
 
+// later reports whether a file of that size is synced and verified with all
+// others at the end. The disk had better work on large ones while others are
+// copied.
+func (r *runner) later(size int64) bool { return r.atOnce && size < bufSize }
+
 // seal gives a written file its mode and time, makes it last, and closes it.
-func (r *runner) seal(f *os.File, d *folder, e *entry, temp string) error {
+func (r *runner) seal(f *os.File, d *folder, e *entry, temp string, size int64) error {
 	if r.opts.FileMode != 0 {
 		if err := f.Chmod(r.opts.FileMode.Perm() | 0o600); err != nil {
 			return err
@@ -197,7 +202,7 @@ func (r *runner) seal(f *os.File, d *folder, e *entry, temp string) error {
 	if err := setTime(d.f, temp, e.mtime); err != nil {
 		return err
 	}
-	if !r.opts.NoSync || r.opts.Verify {
+	if r.syncs() && !r.later(size) {
 		if err := f.Sync(); err != nil {
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
@@ -25,6 +27,7 @@ type runner struct {
 	noRange atomic.Bool // copy_file_range does not work between these two
 	bufs    sync.Pool
 	made    []error // for each directory, why it is not there
+	atOnce  bool    // small files and directories are synced at the end, with all of their file system
 
 	mu     sync.Mutex
 	report Report
@@ -159,33 +162,21 @@ func (r *runner) run(ctx context.Context) error {
 			}
 		}
 	}
+	r.atOnce = r.opts.staged && r.syncs() && syncsAtOnce(top)
 	r.copyAll()
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	return r.finish(ctx)
+	return r.finish(ctx, top)
 }
+
+// syncs reports whether what is written must get to the disk.
+func (r *runner) syncs() bool { return !r.opts.NoSync || r.opts.Verify }
 
 // copyAll makes the directories in order and has workers write the files.
 func (r *runner) copyAll() {
-	workers := r.opts.Workers
-	if workers <= 0 {
-		workers = defaultWorkers
-	}
-	type job struct {
-		e *entry
-		d *folder
-	}
-	jobs := make(chan job)
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for j := range jobs {
-				r.write(j.e, j.d)
-				j.d.release()
-			}
-		})
-	}
+	work, done := r.workers(r.write)
+	defer done()
 	var d *folder
 	at := int32(-1) // which directory d is
 	for i := range r.entries {
@@ -211,13 +202,41 @@ func (r *runner) copyAll() {
 					continue
 				}
 			}
-			d.refs.Add(1)
-			jobs <- job{e, d}
+			work(e, d)
 		}
 	}
 	d.release()
-	close(jobs)
-	wg.Wait()
+}
+
+// workers starts what does something with files and the open directories that
+// they are in. done waits until all is done.
+func (r *runner) workers(do func(*entry, *folder)) (work func(*entry, *folder), done func()) {
+	n := r.opts.Workers
+	if n <= 0 {
+		n = defaultWorkers
+	}
+	type job struct {
+		e *entry
+		d *folder
+	}
+	jobs := make(chan job, n)
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			for j := range jobs {
+				do(j.e, j.d)
+				j.d.release()
+			}
+		})
+	}
+	work = func(e *entry, d *folder) {
+		d.refs.Add(1)
+		jobs <- job{e, d}
+	}
+	return work, func() {
+		close(jobs)
+		wg.Wait()
+	}
 }
 
 func (r *runner) mkdir(e *entry) {
@@ -324,7 +343,7 @@ func (r *runner) progress(name string) func(int64) {
 
 // finish sets the times of directories, from the innermost up since each
 // file made in a directory changes its time, and syncs them.
-func (r *runner) finish(ctx context.Context) error {
+func (r *runner) finish(ctx context.Context, top *os.File) error {
 	each := func(do func(d *dir, f *os.File) error) error {
 		for i := len(r.dirs) - 1; i >= 0; i-- {
 			d := &r.dirs[i]
@@ -362,7 +381,16 @@ func (r *runner) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return each(func(_ *dir, f *os.File) error { return r.syncDir(f) })
+	if !r.atOnce {
+		return each(func(_ *dir, f *os.File) error { return r.syncDir(f) })
+	}
+	r.opts.at("sync all")
+	if err := unix.Syncfs(int(top.Fd())); err != nil {
+		r.fail(".", targetError{os.NewSyscallError("syncfs", err)})
+	} else if r.opts.Verify {
+		r.verifyAll()
+	}
+	return context.Cause(ctx)
 }
 
 // dressDir gives a directory of a staged tree its mode and owner again, for

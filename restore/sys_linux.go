@@ -66,6 +66,21 @@ func renameNew(d *os.File, from, to string) (ok bool, err error) {
 	return true, nil
 }
 
+// syncsAtOnce reports whether f is on a file system where syncfs(2) does for all
+// files what fsync(2) does for one, and reports errors as well.
+func syncsAtOnce(f *os.File) bool {
+	var st unix.Statfs_t
+	if unix.Fstatfs(int(f.Fd()), &st) != nil {
+		return false
+	}
+	const xfs, f2fs = 0x58465342, 0xf2f52010
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, xfs, f2fs:
+		return true
+	}
+	return false
+}
+
 // forget asks the system to drop what it holds of a synced file in memory, so
 // that the next read is one of the disk. Not every file system obeys.
 func forget(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }

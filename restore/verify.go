@@ -47,3 +47,33 @@ func (r *runner) verify(d *folder, e *entry, name string) error {
 	}
 	return nil
 }
+
+// verifyAll reads back the files that were synced at the end.
+func (r *runner) verifyAll() {
+	work, done := r.workers(func(e *entry, d *folder) {
+		if err := r.verify(d, e, e.name); err != nil && r.ctx.Err() == nil {
+			r.fail(r.path(e), err)
+		}
+	})
+	defer done()
+	var d *folder
+	defer func() { d.release() }()
+	at := int32(-1) // which directory d is
+	for i := range r.entries {
+		e := &r.entries[i]
+		if r.ctx.Err() != nil || !e.writes() || e.more == nil || e.more.sum == nil || !r.later(e.size) {
+			continue
+		}
+		if at != e.parent {
+			d.release()
+			d, at = nil, e.parent
+			next, err := openFolder(r.root, r.dirs[at].path)
+			if err != nil {
+				r.fail(r.dirs[at].path, targetError{err})
+				return
+			}
+			d = next
+		}
+		work(e, d)
+	}
+}
