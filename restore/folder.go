@@ -55,14 +55,14 @@ func (d *folder) temp(perm fs.FileMode) (*os.File, string, error) {
 
 // create makes a file under its final name, in place of one that is there.
 func (d *folder) create(name string, perm fs.FileMode) (*os.File, error) {
-	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	f, err := createNew(d.f, name, perm)
 	if !errors.Is(err, fs.ErrExist) {
 		return f, err
 	}
 	if err := d.root.Remove(name); err != nil {
 		return nil, err
 	}
-	return d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	return createNew(d.f, name, perm)
 }
 
 // publish gives a temporary file its final name. Unless replace is set, it

@@ -215,25 +215,45 @@ func (r *runner) workers(do func(*entry, *folder)) (work func(*entry, *folder), 
 	if n <= 0 {
 		n = defaultWorkers
 	}
+	// Small files go in batches: to hand over one costs as much as to write it.
+	const batch = 32
 	type job struct {
-		e *entry
-		d *folder
+		list []*entry
+		d    *folder
 	}
 	jobs := make(chan job, n)
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
 			for j := range jobs {
-				do(j.e, j.d)
+				for _, e := range j.list {
+					if r.ctx.Err() == nil {
+						do(e, j.d)
+					}
+				}
 				j.d.release()
 			}
 		})
 	}
+	var next job
+	var size int64
+	flush := func() {
+		if next.d != nil {
+			jobs <- next
+			next, size = job{}, 0
+		}
+	}
 	work = func(e *entry, d *folder) {
-		d.refs.Add(1)
-		jobs <- job{e, d}
+		if d != next.d || len(next.list) == batch || size+e.size > bufSize {
+			flush()
+			d.refs.Add(1)
+			next.d = d
+		}
+		next.list = append(next.list, e)
+		size += e.size
 	}
 	return work, func() {
+		flush()
 		close(jobs)
 		wg.Wait()
 	}
