@@ -363,3 +363,24 @@ func TestNoSpace(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestPatience counts the silence of a server, not that of who reads.
+func TestPatience(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "answer") }))
+	t.Cleanup(web.Close)
+	r, err := HTTP{URL: parse(t, web.URL)}.Fetch(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	timer := r.(*response).timer
+	if timer.Stop() {
+		t.Error("the time runs before the first read")
+	}
+	if b, err := io.ReadAll(io.LimitReader(r, 3)); err != nil || string(b) != "ans" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if timer.Stop() {
+		t.Error("the time runs between two reads")
+	}
+}

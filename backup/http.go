@@ -52,6 +52,7 @@ func (h HTTP) Fetch(ctx context.Context, known *chain.Manifest) (io.ReadCloser, 
 		r.end()
 		return nil, hint.Wrap(err, "is it running, and is this its HTTP port? Of a final release, name the cluster port: HOST:%s", wire.Port)
 	}
+	r.timer.Stop()
 	r.body = res.Body
 	if res.StatusCode != http.StatusOK {
 		defer r.Close()
@@ -85,6 +86,7 @@ type response struct {
 func (r *response) Read(b []byte) (int, error) {
 	r.timer.Reset(r.timeout)
 	n, err := r.body.Read(b)
+	r.timer.Stop() // what the reader does until it comes again is not the server's silence
 	if err != nil && err != io.EOF {
 		err = r.reason(err)
 	}

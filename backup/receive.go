@@ -28,6 +28,9 @@ const (
 	// fill their last record with. Servers write none.
 	maxPadding = 64 << 10
 	bufferSize = 256 << 10
+	// maxWaiting is how many files may wait to be checked, while others come in:
+	// a server that has to wait for a large one would take that for silence.
+	maxWaiting = 1024
 )
 
 // answer is a layer that was received and checked.
@@ -99,7 +102,7 @@ func receive(ctx context.Context, s *slots, slot int, src Source, next step, opt
 	checks, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g, gctx := errgroup.WithContext(checks)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(maxWaiting)
 	if err := r.receive(gctx, g, next); err != nil {
 		cancel()
 		_ = g.Wait() // is what was cancelled, or less than err
@@ -119,6 +122,7 @@ func (r *receiver) receive(ctx context.Context, g *errgroup.Group, next step) er
 	}
 	files := r.answer.manifest.Files
 	checks := make([]verdict, len(files))
+	turns := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i, f := range files {
 		off, err := r.readFile(f)
 		if err != nil {
@@ -129,6 +133,8 @@ func (r *receiver) receive(ctx context.Context, g *errgroup.Group, next step) er
 		}
 		isMeta := f.Name == metaName
 		g.Go(func() error {
+			turns <- struct{}{}
+			defer func() { <-turns }()
 			var err error
 			checks[i], err = check(ctx, io.NewSectionReader(r.file, off, f.Size), f.Name, isMeta)
 			return err

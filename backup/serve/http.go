@@ -57,6 +57,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, log, http.StatusBadRequest, &previousError{err})
 		return
 	}
+	// From here on the client has nothing more to say. A deadline that passes would
+	// be taken for its end by net/http, which watches the connection meanwhile.
+	if err := control.SetReadDeadline(time.Time{}); err != nil {
+		s.refuse(w, log, http.StatusInternalServerError, err)
+		return
+	}
 	done, err := s.turn(r.Context())
 	if err != nil {
 		w.Header().Set("Retry-After", "60")

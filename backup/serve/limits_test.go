@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/snapfs/snapfs/backup"
@@ -116,6 +118,35 @@ func TestSlow(t *testing.T) {
 		t.Errorf("%d bytes and a proper end", len(b))
 	}
 }
+
+// deadlines is a response that keeps the deadline for reading.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.read = t; return nil }
+func (d *deadlines) SetWriteDeadline(time.Time) error  { return nil }
+
+// TestLong begins a copy over HTTP that may take longer than asking for it.
+func TestLong(t *testing.T) {
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	asked, copied := time.Time{}, time.Now()
+	o := failing{small(t), func() { copied = w.read }}
+	body := iotest.OneByteReader(strings.NewReader("null\n"))
+	r := httptest.NewRequest(http.MethodGet, "/data/snapshot", readerFunc(func(b []byte) (int, error) {
+		asked = w.read
+		return body.Read(b)
+	}))
+	New(o, Options{}).ServeHTTP(w, r)
+	if asked.IsZero() || !copied.IsZero() || w.Code != http.StatusOK {
+		t.Errorf("deadline %v while it asks, %v while it is answered; code %d", asked, copied, w.Code)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // TestTooLarge sends manifests that are longer than may be.
 func TestTooLarge(t *testing.T) {
