@@ -135,6 +135,9 @@ func FuzzFit(f *testing.F) {
 	f.Add("日本語 e\u0301 \x1b[1m", uint8(7), uint8(2))
 	f.Add("👩‍👩‍👧\u200d\ufe0f🇩🇪🇩", uint8(3), uint8(1))
 	f.Fuzz(func(t *testing.T, s string, width, skip uint8) {
+		if w := ansi.StringWidth(middle(clean(s), int(width))); width >= 8 && w > int(width) {
+			t.Errorf("%q: %d cells of %d", s, w, width)
+		}
 		got := fit(from(clean(s), int(skip)), int(width))
 		if w := ansi.StringWidth(got); w != int(width) {
 			t.Errorf("%q: %d cells of %d: %q", s, w, width, got)
@@ -143,6 +146,16 @@ func FuzzFit(f *testing.F) {
 			t.Errorf("%q: control characters in %q", s, got)
 		}
 	})
+}
+
+func TestMiddle(t *testing.T) {
+	for in, want := range map[string]string{
+		"short": "short", "exactly twel": "exactly twel", "boiler,site=Nord,unit=u1": "boile…nit=u1", "日本語日本語日本語日本語": "日本…日本語",
+	} {
+		if got := middle(in, 12); got != want || ansi.StringWidth(got) > 12 {
+			t.Errorf("%q: %q, %d cells, want %q", in, got, ansi.StringWidth(got), want)
+		}
+	}
 }
 
 // many writes a Bolt file with n keys.

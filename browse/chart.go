@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/influx"
 	"github.com/snapfs/snapfs/plot"
 )
 
@@ -15,6 +16,7 @@ import (
 func readChart(ctx context.Context, data *dataset.Set, s dataset.Series, field, columns int) *chart {
 	c := &chart{}
 	areas := map[string]*plot.Range{}
+	booleans := map[string]bool{}
 	for p, err := range data.Points(s, dataset.Filter{}) {
 		if ctx.Err() != nil {
 			c.err = ctx.Err()
@@ -36,11 +38,21 @@ func readChart(ctx context.Context, data *dataset.Set, s dataset.Series, field, 
 			if a == nil {
 				a = new(plot.Range)
 				areas[f.Field.Name] = a
+				booleans[f.Field.Name] = f.Value.Type() == influx.Boolean
 			}
 			a.Add(p.Time, v)
 		}
 	}
-	c.fields = slices.Sorted(maps.Keys(areas))
+	// Booleans tell the least.
+	c.fields = slices.SortedFunc(maps.Keys(areas), func(a, b string) int {
+		if booleans[a] != booleans[b] {
+			if booleans[b] {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
 	if len(c.fields) == 0 {
 		return c
 	}

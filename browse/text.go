@@ -66,6 +66,22 @@ func fit(s string, width int) string {
 	return s + strings.Repeat(" ", width-ansi.StringWidth(s))
 }
 
+// middle returns clean text in at most width cells. Long names differ at their
+// ends, so that the middle is cut.
+func middle(s string, width int) string {
+	w := ansi.StringWidth(s)
+	if w <= width || width < 8 {
+		return s
+	}
+	head := ansi.Truncate(s, width/2, "…")
+	room := width - ansi.StringWidth(head)
+	rest := from(s, w-room)
+	if ansi.StringWidth(rest) > room {
+		rest = from(s, w-room+1) // a wide character began before
+	}
+	return head + rest
+}
+
 // from returns clean text without its first cells.
 func from(s string, cells int) string {
 	if cells == 0 {

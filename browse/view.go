@@ -145,6 +145,7 @@ func (m *Model) rowText(r row, selected bool, width int) string {
 	indent := strings.Repeat(" ", min(step*depth, width/2))
 	text := ""
 	paint := func(s string) string { return s }
+	name := middle(clean(n.text()), width-5-len(indent))
 	switch {
 	case r.more && n.cut:
 		text = fmt.Sprintf("  … more than %d", maxKids)
@@ -153,11 +154,11 @@ func (m *Model) rowText(r row, selected bool, width int) string {
 	case r.more:
 		text = "  …"
 	case n.holds() && n.open:
-		text, paint = "▾ "+clean(n.text()), m.st.dir
+		text, paint = "▾ "+name, m.st.dir
 	case n.holds():
-		text, paint = "▸ "+clean(n.text()), m.st.dir
+		text, paint = "▸ "+name, m.st.dir
 	default:
-		text = "  " + clean(n.text())
+		text = "  " + name
 	}
 	flag := " "
 	switch {
