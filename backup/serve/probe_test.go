@@ -255,7 +255,31 @@ func TestRecorded(t *testing.T) {
 			}
 		}
 	}
-	if compared < 20 {
+	index := sampleChain(t, sample.Layer{Time: monday, Dialect: chain.ByIndex, Files: []sample.File{
+		{Name: "meta", Data: make([]byte, 45056), Index: 9}, {Name: "shards/1", Data: make([]byte, 24576), Index: 7}}})
+	d := open(t, index, Options{})
+	for name, body := range map[string]string{"GET no body": "", "GET {}": "{}", "GET bad json": "xyz", "GET files newer": `{"files":[{"name":"meta","index":99},{"name":"shards/1","index":99}]}`} {
+		want := record["v0.9.0-rc30"][name]
+		if len(want) < 4 {
+			t.Errorf("rc30: no record of %q", name)
+			continue
+		}
+		req, err := http.NewRequest(http.MethodGet, d.url.String()+"/data/snapshot", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := (&http.Transport{DisableCompression: true, DisableKeepAlives: true}).RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		compared++
+		if err != nil || float64(res.StatusCode) != want[0] || float64(len(b)) != want[2] {
+			t.Errorf("rc30: %s: %s, %d bytes, %v, want %v and %v", name, res.Status, len(b), err, want[0], want[2])
+		}
+	}
+	if compared < 24 {
 		t.Errorf("%d probes compared", compared)
 	}
 }
