@@ -46,6 +46,11 @@
 //	// s.Err, s.Plans: what is going to happen, and whether it may
 //	reports, err := s.Run(ctx)
 //
+// Nobody sees a staged tree before all of it is on disk. So its files are written
+// under their final names, and where syncfs(2) can be relied on, one call at the
+// end does for files of less than a megabyte and for directories what fsync(2)
+// does for each of the others.
+//
 // A process that was killed leaves the journal. [Recover] reads it: either all
 // targets become the new trees, or all stay as they were, and the staged trees
 // are removed. Run again with the same parts does the latter by using what was
@@ -92,5 +97,5 @@
 // as it comes, whatever size it is said to have.
 //
 // Where a file of the tree is, or lies in, a file on disk, the kernel copies it
-// with copy_file_range(2) if it can.
+// with copy_file_range(2) if it can, unless its content is hashed on the way.
 package restore

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 var (
 	speedFiles = flag.Int("speed.files", 40, "files that BenchmarkSpeed restores")
 	speedSize  = flag.Int64("speed.size", 64<<10, "their size in bytes")
+	speedWays  = flag.String("speed.ways", "restore fsync verify", "what it measures beside cp and tar")
 	speedDir   = flag.String("speed.dir", "", "where it works; by default where tests do")
 )
 
@@ -134,6 +136,11 @@ func BenchmarkSpeed(b *testing.B) {
 		{name: "restore", do: swap(restore.Options{NoSync: true})},
 		{name: "fsync", do: swap(restore.Options{})},
 		{name: "verify", do: swap(restore.Options{Verify: true})},
+	}
+	for i := len(ways) - 1; i >= 2; i-- {
+		if !slices.Contains(strings.Fields(*speedWays), ways[i].name) {
+			ways = slices.Delete(ways, i, i+1)
+		}
 	}
 	dst := filepath.Join(dir, "dst")
 	b.SetBytes(int64(*speedFiles) * *speedSize)
