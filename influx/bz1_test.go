@@ -165,6 +165,35 @@ func TestBZ1Meta(t *testing.T) {
 	same(t, "bare", allPoints(s, "m"))
 }
 
+// TestFieldsAsked holds that other copies of a shard are read only for points
+// that need them, and then once for a measurement.
+func TestFieldsAsked(t *testing.T) {
+	tr := b1Shard()
+	tr["m"] = tree{be(1): data(val{3, true}), be(2): data(val{9, true}), be(3): data(val{9, false}), be(4): data(val{8, true})}
+	var asked []string
+	s := openShard(t, tr, influx.ShardOptions{Fields: func(m string) []influx.Field {
+		asked = append(asked, m)
+		return []influx.Field{{ID: 9, Name: "late", Type: influx.Boolean}, {ID: 3, Name: "not this", Type: influx.Float}}
+	}})
+	for p, err := range s.Points("m", 1, 1) {
+		if err != nil || len(p.Fields) != 1 {
+			t.Errorf("%v, %v", p, err)
+		}
+	}
+	if len(asked) != 0 {
+		t.Errorf("asked for the fields of %q, which are all there", asked)
+	}
+	for range 2 {
+		same(t, "m", allPoints(s, "m"), "1 b=true", "2 late=true", "3 late=false", `!decode key 0000000000000004 of bucket "m": field 8 is not defined`)
+	}
+	if fields, err := s.Fields("m"); err != nil || !slices.ContainsFunc(fields, func(f influx.Field) bool { return f.Name == "late" }) {
+		t.Errorf("fields %v, %v", fields, err)
+	}
+	if !slices.Equal(asked, []string{"m"}) {
+		t.Errorf("asked for %q", asked)
+	}
+}
+
 // TestModel writes random points into shards of each engine and compares with
 // a map.
 func TestModel(t *testing.T) {

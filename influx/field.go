@@ -62,6 +62,7 @@ type Field struct {
 type fieldSet struct {
 	byID [256]*Field
 	list []Field // by name; one for each number
+	all  bool    // there are no other definitions that could be asked for
 }
 
 // newFieldSet makes a set. Of several fields with one number the first counts.

@@ -39,7 +39,8 @@ type ShardOptions struct {
 	// does not define: bz1 wrote definitions up to ten minutes after points, and
 	// b1 brought back points after their measurement was dropped. They should
 	// come from another copy of the same shard, since other shards number their
-	// fields otherwise. It may be called concurrently.
+	// fields otherwise. It is called for [Shard.Fields], and for a point that the
+	// shard's own definitions do not decode; it may be called concurrently.
 	Fields func(measurement string) []Field
 }
 
@@ -144,23 +145,27 @@ func (s *Shard) Series() iter.Seq2[Series, error] { return s.store.series() }
 // [ShardOptions]; none if it is not defined. With an error come those that could
 // be read.
 func (s *Shard) Fields(measurement string) ([]Field, error) {
-	set, err := s.set(measurement)
+	set, err := s.set(measurement, true)
 	return slices.Clone(set.list), err
 }
 
-// set returns the field set of a measurement, which is never nil.
-func (s *Shard) set(measurement string) (*fieldSet, error) {
+// set returns the field set of a measurement, which is never nil. Unless all is
+// set, it may be without what [ShardOptions.Fields] defines, since that has to
+// read other files: fieldSet.all tells.
+func (s *Shard) set(measurement string, all bool) (*fieldSet, error) {
+	all = all || s.opts.Fields == nil
 	s.mu.Lock()
 	known, ok := s.sets[measurement]
 	s.mu.Unlock()
-	if ok {
+	if ok && (known.set.all || !all) {
 		return known.set, known.err
 	}
 	fields, err := s.store.fields(measurement)
-	if s.opts.Fields != nil {
+	if all && s.opts.Fields != nil {
 		fields = slices.Concat(fields, s.opts.Fields(measurement))
 	}
 	known = setOrError{newFieldSet(fields), err}
+	known.set.all = all
 	s.mu.Lock()
 	if len(s.sets) >= maxSets {
 		clear(s.sets)
@@ -186,7 +191,7 @@ func (s *Shard) Points(key string, from, to int64) iter.Seq2[Point, error] {
 		if err != nil && !yield(Point{}, err) {
 			return
 		}
-		set, err := s.set(measurement)
+		set, err := s.set(measurement, false)
 		if err != nil && !yield(Point{}, err) {
 			return
 		}
@@ -200,6 +205,10 @@ func (s *Shard) Points(key string, from, to int64) iter.Seq2[Point, error] {
 			if !started || time > last {
 				last, started = time, true
 				n, undefined, reason = set.decode(&fields, data)
+				if reason != "" && !set.all {
+					set, _ = s.set(measurement, true)
+					n, undefined, reason = set.decode(&fields, data)
+				}
 			}
 			if reason != "" {
 				return yield(Point{}, &ValueError{Bucket: bucket, Key: bigEndian(key), Time: time, Reason: reason, Undefined: undefined})
