@@ -21,6 +21,7 @@ const (
 	EmptyIncrement Code = "empty-incremental" // a layer with nothing but a manifest: nothing had changed
 	UnknownLoss    Code = "unknown-loss"      // what a layer held cannot be told
 	NoMeta         Code = "no-meta"           // no metadata at all
+	NoInfluxDB     Code = "no-influxdb"       // no metadata, and no shard that should have any: Bolt files of another program
 	EmptyMeta      Code = "empty-meta"        // metadata that know nothing, as right after the start of a server
 	BadMeta        Code = "bad-meta"          // metadata that cannot be decoded
 	Ghost          Code = "ghost"             // shards that the server had dropped
@@ -71,6 +72,7 @@ var levels = map[Code]Level{
 	EmptyIncrement: Note,
 	UnknownLoss:    Error,
 	NoMeta:         Error,
+	NoInfluxDB:     Note,
 	EmptyMeta:      Note,
 	BadMeta:        Error,
 	Ghost:          Note,

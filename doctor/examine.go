@@ -121,6 +121,7 @@ type exam struct {
 	damaged map[copyOf]Loss // what is wrong with single copies
 	holes   []hole
 	refused map[string]string       // why layers are not to be restored
+	other   bool                    // it is of another program than InfluxDB
 	latest  map[string]*chain.Layer // that holds each file of the newest point
 }
 

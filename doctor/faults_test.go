@@ -337,6 +337,17 @@ func faults() []fault {
 				})
 			}
 		}, "no-meta", "wwww", ""},
+		{"another program's", func(f files) {
+			for layer := range f.m {
+				f.edit(layer, func(b *tarball) {
+					for _, m := range b.members[1:] {
+						b.replace(m.Name, otherBolt(f.t))
+					}
+					b.drop("meta")
+					b.manifest.Files = slices.DeleteFunc(b.manifest.Files, func(m chain.ManifestFile) bool { return m.Name == "meta" })
+				})
+			}
+		}, "", "wwww", "Bolt files of another program"},
 
 		// Bolt files.
 		{"bolt: meta 0", func(f files) { page(f.data("snap", shard1), 0, 40, 0xff, 0xff) }, "bolt-flaw", "wwww", "meta is not valid"},

@@ -182,7 +182,7 @@ func (e *exam) look(j *job) {
 		return
 	}
 	engine, err := j.shard.Decodable()
-	if err != nil && j.code == "" && e.report.Dialect != chain.Unknown {
+	if err != nil && j.code == "" && !e.other && e.report.Dialect != chain.Unknown {
 		j.code, j.text, j.hint = UnknownEngine, fmt.Sprintf("a Bolt file, but no shard that can be decoded: %v", err), "look into it: snapfs bolt buckets "+at
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/snapfs/snapfs/chain"
@@ -55,10 +56,49 @@ func (e *exam) metas() {
 		}
 		before, last = m, l
 	}
-	if !any {
+	switch {
+	case any:
+	case e.others():
+		e.other = true
+		e.add(NoInfluxDB, nil, "", "look into it: snapfs browse "+quote(e.report.Path), "no metadata and no shards of InfluxDB: Bolt files of another program")
+	default:
 		e.add(NoMeta, nil, metaName, "snapfs ls -lR "+quote(e.report.Path)+"; where shards belong is taken from their paths",
 			"no layer holds metadata that can be read: databases, policies and users are lost")
 	}
+}
+
+// others reports whether a chain is that of another program: no layer ever had
+// metadata, and no file that is there is a shard by its buckets.
+func (e *exam) others() bool {
+	for _, l := range e.layers {
+		if !l.HasManifest || slices.ContainsFunc(l.Manifest.Files, func(f chain.ManifestFile) bool { return f.Name == metaName }) {
+			return false
+		}
+	}
+	for _, l := range e.layers {
+		v := e.tree.Chain().LayerView(l)
+		for f := range v.Files() {
+			if e.ctx.Err() != nil || f.Name == metaName || isShard(v, f) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isShard reports whether a file can be read and is a shard of any engine.
+func isShard(v *chain.View, f chain.File) bool {
+	file, err := v.Open(v.TreePath(f))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	r, ok := file.(io.ReaderAt)
+	if !ok {
+		return false
+	}
+	_, err = influx.DetectEngine(r, f.Size)
+	return err == nil
 }
 
 // entries looks for files of incrementals that are no newer than what the layers

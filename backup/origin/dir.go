@@ -17,6 +17,7 @@ import (
 	"github.com/snapfs/snapfs/backup/wire"
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/influx"
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
@@ -61,6 +62,9 @@ func (d Dir) Begin(ctx context.Context, known chain.Manifest) (*Copy, error) {
 	have, err := d.stamp(ctx, all)
 	if err != nil {
 		return nil, err
+	}
+	if w := withoutMeta(all, known); w != "" {
+		c.Warnings = append(c.Warnings, w)
 	}
 	c.Manifest = wire.Newer(have, known)
 	at := 0
@@ -140,6 +144,35 @@ func (d Dir) list(ctx context.Context, c *Copy) ([]candidate, error) {
 		}
 	}
 	return all, nil
+}
+
+// withoutMeta returns a warning if there are shards of InfluxDB, and neither
+// there nor in what the asker knows the metadata that tell whose they are.
+func withoutMeta(all []candidate, known chain.Manifest) string {
+	isMeta := func(f chain.ManifestFile) bool { return f.Name == metaName }
+	if slices.ContainsFunc(known.Files, isMeta) || slices.ContainsFunc(all, func(f candidate) bool { return isMeta(f.ManifestFile) }) {
+		return ""
+	}
+	i := slices.IndexFunc(all, func(f candidate) bool { return isShard(f.path) })
+	if i < 0 {
+		return ""
+	}
+	return fmt.Sprintf("there are shards of InfluxDB, the first is %q, and no meta: databases, policies and users are missing; --meta FILE adds it, for example from an earlier backup", all[i].Name)
+}
+
+// isShard reports whether a file is a shard of InfluxDB by its buckets.
+func isShard(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false // opening it for the copy tells why
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	_, err = influx.DetectEngine(f, st.Size())
+	return err == nil
 }
 
 // noBolt reports whether a file has no meta page of Bolt.

@@ -171,6 +171,54 @@ func TestDir(t *testing.T) {
 	}
 }
 
+// TestWithoutMeta warns of shards whose metadata nobody has.
+func TestWithoutMeta(t *testing.T) {
+	shard, _, err := sample.Torn(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta := chain.Manifest{Files: []chain.ManifestFile{{Name: "meta"}}}
+	for _, tt := range []struct {
+		name  string
+		files []string // with the bytes of a shard
+		meta  bool     // by Dir.Meta
+		known chain.Manifest
+		want  bool
+	}{
+		{"another program", nil, false, chain.Manifest{}, false},
+		{"shard", []string{"db/rp/1"}, false, chain.Manifest{}, true},
+		{"shard of no usual name", []string{"one.db"}, false, chain.Manifest{}, true},
+		{"meta is there", []string{"db/rp/1", "meta"}, false, chain.Manifest{}, false},
+		{"meta is named", []string{"db/rp/1"}, true, chain.Manifest{}, false},
+		{"meta is in the chain", []string{"db/rp/1"}, false, meta, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := Dir{Path: t.TempDir()}
+			put(t, filepath.Join(dir.Path, "app.db"), "keys", monday, "k", "v")
+			for _, name := range tt.files {
+				path := filepath.Join(dir.Path, name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, shard, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.meta {
+				dir.Meta = filepath.Join(dir.Path, "app.db")
+			}
+			c, err := dir.Begin(t.Context(), tt.known)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if got := strings.Join(c.Warnings, "\n"); strings.Contains(got, "--meta FILE") != tt.want || !tt.want && got != "" {
+				t.Errorf("warnings %q", got)
+			}
+		})
+	}
+}
+
 // digest is the state of a directory.
 func digest(t testing.TB, dir string) string {
 	t.Helper()

@@ -49,6 +49,51 @@ func TestBackupEvery(t *testing.T) {
 	}
 }
 
+// TestBackupProgress backs up the files of another program: with a bar that
+// leaves nothing behind on a terminal, and without one in a pipe.
+func TestBackupProgress(t *testing.T) {
+	dir := t.TempDir()
+	data, err := sample.Keys(dir, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, snap := filepath.Join(dir, "data"), filepath.Join(dir, "snap")
+	file := filepath.Join(from, "db", "rp", "1") // as a shard would be called
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	x := inTerminal(t, nil, "backup", "--from", from, snap)
+	x.until("copying ")
+	x.until("snap: 1 file, ")
+	if code := x.end(); code != exitOK {
+		t.Errorf("exit code %d on a terminal", code)
+	}
+
+	var stdout, stderr bytes.Buffer
+	run := func(args ...string) {
+		t.Helper()
+		stdout.Reset()
+		stderr.Reset()
+		app := &App{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Getenv: os.Getenv}
+		if code := app.Run(t.Context(), args); code != exitOK {
+			t.Errorf("%q: exit code %d\n%s%s", args, code, &stdout, &stderr)
+		}
+	}
+	run("backup", "--from", from, snap)
+	if want := snap + ".0: 0 files, 2,048 bytes\n"; stderr.String() != want || stdout.Len() > 0 {
+		t.Errorf("in a pipe %q, want %q; on stdout %q", &stderr, want, &stdout)
+	}
+	run("doctor", snap)
+	if !strings.Contains(stdout.String(), "Bolt files of another program") || stderr.Len() > 0 {
+		t.Errorf("%s%s", &stdout, &stderr)
+	}
+	run("verify", snap)
+}
+
 func TestOldFlags(t *testing.T) {
 	for in, want := range map[string]string{
 		"backup -host a:1 snap":  "backup --host a:1 snap",

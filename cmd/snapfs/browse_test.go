@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,15 +19,16 @@ import (
 
 // terminal is a pseudo-terminal with a program in it.
 type terminal struct {
-	t         *testing.T
-	user, tty *os.File
-	cmd       *exec.Cmd
-	mu        sync.Mutex
-	more      *sync.Cond
-	out       bytes.Buffer
-	ended     bool
-	err       error
-	before    *unix.Termios
+	t      *testing.T
+	user   *os.File
+	cmd    *exec.Cmd
+	mu     sync.Mutex
+	more   *sync.Cond
+	out    bytes.Buffer
+	ended  bool
+	err    error
+	before *unix.Termios
+	after  *unix.Termios // when ended
 }
 
 // inTerminal runs snapfs in a terminal of 80 by 24.
@@ -48,13 +50,14 @@ func inTerminal(t *testing.T, env []string, args ...string) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tty.Close() })
 	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
 		t.Fatal(err)
 	}
-	x := &terminal{t: t, user: user, tty: tty}
+	x := &terminal{t: t, user: user}
 	x.more = sync.NewCond(&x.mu)
-	x.before = x.settings()
+	if x.before, err = unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS); err != nil {
+		t.Fatal(err)
+	}
 	x.cmd = exec.Command(os.Args[0])
 	x.cmd.Args = append([]string{"snapfs"}, args...) // the name by which the test binary is the program
 	x.cmd.Env = append(os.Environ(), append([]string{"TERM=xterm-256color", "LC_ALL=C.UTF-8"}, env...)...)
@@ -64,7 +67,9 @@ func inTerminal(t *testing.T, env []string, args ...string) *terminal {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = x.cmd.Process.Kill() })
+	drained := make(chan struct{})
 	go func() {
+		defer close(drained)
 		buf := make([]byte, 4096)
 		for {
 			n, err := user.Read(buf)
@@ -79,20 +84,16 @@ func inTerminal(t *testing.T, env []string, args ...string) *terminal {
 	}()
 	go func() {
 		err := x.cmd.Wait()
+		after, serr := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+		// Reading ends when nobody has the terminal open any more.
+		serr = errors.Join(serr, tty.Close())
+		<-drained
 		x.mu.Lock()
-		x.ended, x.err = true, err
+		x.ended, x.err, x.after = true, errors.Join(err, serr), after
 		x.more.Broadcast()
 		x.mu.Unlock()
 	}()
 	return x
-}
-
-func (x *terminal) settings() *unix.Termios {
-	s, err := unix.IoctlGetTermios(int(x.tty.Fd()), unix.TCGETS)
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	return s
 }
 
 // until waits until the program has written a word since the last call.
@@ -124,8 +125,8 @@ func (x *terminal) end() int {
 	for !x.ended {
 		x.more.Wait()
 	}
-	if got := x.settings(); *got != *x.before {
-		x.t.Errorf("the terminal is left with other settings: %+v, were %+v", got, x.before)
+	if x.after == nil || *x.after != *x.before {
+		x.t.Errorf("the terminal is left with other settings: %+v, were %+v; %v", x.after, x.before, x.err)
 	}
 	return x.cmd.ProcessState.ExitCode()
 }

@@ -43,7 +43,7 @@ func TestArrows(t *testing.T) {
 		"flatten":             {"chain", "snaptar", "boltview", "influx", "repair", "internal/attr", "internal/durable", "internal/hint"},
 		"backup":              {"backup/wire", "chain", "boltview", "influx", "internal/durable", "internal/hint"},
 		"backup/wire":         {"chain"},
-		"backup/origin":       {"backup/wire", "snaptar", "chain", "boltview", "internal/hint"},
+		"backup/origin":       {"backup/wire", "snaptar", "influx", "chain", "boltview", "internal/hint"},
 		"backup/serve":        {"backup/wire", "backup/origin"},
 		"cmd/snapfs":          {"internal/bench", "browse", "backup", "backup/serve", "backup/wire", "backup/origin", "doctor", "seal", "erofs", "flatten", "export", "plot", "serverdir", "dataset", "influx", "fs", "restore", "repair", "space", "chain", "tarindex", "boltview", "internal/sample", "internal/dirtree", "internal/names", "internal/attr", "internal/durable", "internal/hint"},
 	}
