@@ -205,6 +205,9 @@ func look(ctx context.Context, tree *space.Tree, name string, typ fs.FileMode) (
 			continue // was said
 		case "key":
 			val = keyText(val)
+		case "damage":
+			v.warn(k, val)
+			continue
 		}
 		v.add(k, val)
 	}
@@ -272,6 +275,12 @@ func (v *view) list(tree fs.FS, name string) {
 
 func (v *view) add(name, value string) { v.facts = append(v.facts, fact{name, value}) }
 
+// warn adds what is wrong behind the path, so that it is in sight even if there
+// is little room.
+func (v *view) warn(name, value string) {
+	v.facts = slices.Insert(v.facts, min(1, len(v.facts)), fact{name, value})
+}
+
 func kind(m fs.FileMode) string {
 	switch {
 	case m.IsDir():
@@ -297,12 +306,13 @@ func (v *view) lookBolt(tree *space.Tree, name string) {
 		return
 	}
 	i := db.Info()
+	v.bolt = true
 	text := fmt.Sprintf("%s pages of %d bytes, transaction %d", humanize.Comma(int64(i.Pages)), i.PageSize, i.TxID)
 	if c := i.Class; c != "" && c != boltview.ClassA {
 		v.torn = true
-		text = "torn, class " + string(c) + "; " + text
+		v.warn("bolt", "torn, class "+string(c)+"; "+text)
+		return
 	}
-	v.bolt = true
 	v.add("bolt", text)
 }
 
