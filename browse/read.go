@@ -199,13 +199,17 @@ func look(ctx context.Context, tree *space.Tree, name string, typ fs.FileMode) (
 		v.err = err
 		v.add("link to", target)
 	}
+	if fi.Mode().IsRegular() {
+		v.lookBolt(tree, name)
+	}
+	// What a file is like comes before where it lies, which may be long.
 	for k, val := range attr.All(fi) {
 		switch k {
 		case "size":
 			continue // was said
 		case "key":
 			val = keyText(val)
-		case "damage":
+		case "damage", "ghost":
 			v.warn(k, val)
 			continue
 		}
@@ -217,7 +221,6 @@ func look(ctx context.Context, tree *space.Tree, name string, typ fs.FileMode) (
 	if !fi.Mode().IsRegular() {
 		return v
 	}
-	v.lookBolt(tree, name)
 	head, err := readHead(ctx, tree, name)
 	v.err = err
 	if s, ok := tree.Series(name); ok {
@@ -310,8 +313,7 @@ func (v *view) lookBolt(tree *space.Tree, name string) {
 	text := fmt.Sprintf("%s pages of %d bytes, transaction %d", humanize.Comma(int64(i.Pages)), i.PageSize, i.TxID)
 	if c := i.Class; c != "" && c != boltview.ClassA {
 		v.torn = true
-		v.warn("bolt", "torn, class "+string(c)+"; "+text)
-		return
+		text = "torn, class " + string(c) + "; " + text
 	}
 	v.add("bolt", text)
 }
