@@ -20,7 +20,7 @@ import (
 // somebody who only wants to know whether a file can be read would do: x-sha256
 // is the time as a multiple of that.
 func BenchmarkVerify(b *testing.B) {
-	path, size := bigChain(b)
+	path, size := bigChain(b, false)
 	for _, depth := range []struct {
 		name string
 		opts doctor.Options
@@ -36,6 +36,16 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 	b.Run("bz1", func(b *testing.B) {
+		path, size := bigChain(b, true)
+		ratio(b, path, size, func() error {
+			r, err := doctor.Examine(b.Context(), path, doctor.Options{Depth: doctor.Points})
+			if err == nil && !r.Sound() {
+				err = fmt.Errorf("not sound: %v", r.Findings)
+			}
+			return err
+		})
+	})
+	b.Run("small-bz1", func(b *testing.B) { // 117 shards of 35 KB
 		path := filepath.Join(realchains.Dir(b), "v0.9.5.1-small", "snap")
 		r, err := doctor.Examine(b.Context(), path, doctor.Options{})
 		if err != nil {
@@ -91,8 +101,9 @@ func ratio(b *testing.B, path string, size int64, do func() error) {
 	b.ReportMetric(float64(ours)/float64(base), "x-sha256")
 }
 
-// bigChain writes a full snapshot of some shards with many points.
-func bigChain(b *testing.B) (path string, size int64) {
+// bigChain writes a full snapshot of some shards with many points, of engine b1
+// or bz1.
+func bigChain(b *testing.B, compressed bool) (path string, size int64) {
 	dir := b.TempDir()
 	start := time.Date(2015, 11, 2, 0, 0, 0, 0, time.UTC)
 	var points []sample.Point
@@ -102,7 +113,7 @@ func bigChain(b *testing.B) (path string, size int64) {
 				Fields: map[string]any{"load": float64(i) / 7, "user": int64(i), "idle": i%2 == 0}})
 		}
 	}
-	data, err := sample.Shard{Flushed: points}.Bytes(dir)
+	data, err := sample.Shard{Flushed: points, Compressed: compressed}.Bytes(dir)
 	if err != nil {
 		b.Fatal(err)
 	}

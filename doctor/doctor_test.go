@@ -161,6 +161,57 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+// TestOpenTail is about shards of bz1, of which one was still written to when
+// the last backup was taken, and has a field that is not defined yet.
+func TestOpenTail(t *testing.T) {
+	dir := t.TempDir()
+	start := time.Date(2015, 11, 2, 0, 0, 0, 0, time.UTC)
+	week := sample.Policy{Name: "default", GroupDuration: 7 * 24 * time.Hour}
+	var past, open sample.File
+	for i, f := range []*sample.File{&past, &open} {
+		from := start.AddDate(0, 0, 7*i)
+		week.Groups = append(week.Groups, sample.Group{ID: uint64(i + 1), Start: from, End: from.AddDate(0, 0, 7)})
+		points := []sample.Point{
+			{Series: "cpu,host=a", Time: from, Fields: map[string]any{"load": 0.5}},
+			{Series: "cpu,host=a", Time: from.Add(time.Second), Fields: map[string]any{"new": int64(i)}},
+		}
+		shard := sample.Shard{Compressed: true, Flushed: points}
+		if f == &open {
+			shard.Late = []string{"new"}
+		}
+		data, err := shard.Bytes(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*f = sample.File{Name: []string{"db/default/1", "db/default/2"}[i], Data: data, Modified: from.Add(time.Hour)}
+	}
+	meta := sample.Meta{Databases: []sample.Database{{Name: "db", Policies: []sample.Policy{week}}}}.Bytes()
+	layer := func(at time.Time, files ...sample.File) sample.Layer {
+		return sample.Layer{Time: at, Files: append(files, sample.File{Name: "meta", Data: meta, Modified: at})}
+	}
+	// The newest copy is in the incremental: of the one in the full, nothing is
+	// told.
+	path := filepath.Join(dir, "snap")
+	first := open
+	open.Modified = open.Modified.Add(time.Hour)
+	if err := sample.Write(path, layer(start.AddDate(0, 0, 8), past, first), layer(start.AddDate(0, 0, 9), open)); err != nil {
+		t.Fatal(err)
+	}
+	r := examine(t, path, doctor.Options{Depth: doctor.Points})
+	if !r.Sound() || verdicts(r) != "ww" || r.Checked.Points != 4 {
+		t.Errorf("%s, %d points\n%s", verdicts(r), r.Checked.Points, lines(r))
+	}
+	var told []string
+	for _, f := range r.Findings {
+		told = append(told, string(f.Code)+" "+f.Layer+" "+f.Name)
+	}
+	slices.Sort(told)
+	want := []string{"bz1-tail 0 db/default/2", "undefined-field 0 db/default/2", "undefined-field full db/default/2"}
+	if !slices.Equal(told, want) || !strings.Contains(lines(r), "db/default/2 was still written to (its group ends at 2015-11-16") {
+		t.Errorf("told %q\n%s", told, lines(r))
+	}
+}
+
 // TestFind searches a directory with some of everything.
 func TestFind(t *testing.T) {
 	dir := t.TempDir()

@@ -3,16 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
-	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/snapfs/snapfs/internal/sample"
 )
@@ -30,49 +25,11 @@ func runApp(t *testing.T, args ...string) (stdout, stderr string, code int) {
 // list of fields, a second one.
 func bz1Shard(t *testing.T, at time.Time) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "db")
-	db, err := bolt.Open(path, 0o600, &bolt.Options{PageSize: 4096, NoSync: true})
-	if err != nil {
-		t.Fatal(err)
+	points := []sample.Point{
+		{Series: "m,a=b", Time: at, Fields: map[string]any{"v": 1.5}},
+		{Series: "m,a=b", Time: at.Add(1), Fields: map[string]any{"w": 1.5}},
 	}
-	snap := func(b []byte) []byte { // a snappy block of one literal
-		out := binary.AppendUvarint(nil, uint64(len(b)))
-		return append(append(out, 60<<2, byte(len(b)-1)), b...)
-	}
-	var entries []byte
-	for i := range 2 {
-		entries = binary.BigEndian.AppendUint64(entries, uint64(at.UnixNano())+uint64(i))
-		entries = binary.BigEndian.AppendUint32(entries, 9)
-		entries = binary.BigEndian.AppendUint64(append(entries, byte(1+i)), math.Float64bits(1.5))
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		meta, err := tx.CreateBucket([]byte("meta"))
-		if err != nil {
-			return err
-		}
-		points, err := tx.CreateBucket([]byte("points"))
-		if err != nil {
-			return err
-		}
-		if points, err = points.CreateBucket([]byte("m,a=b")); err != nil {
-			return err
-		}
-		for k, v := range map[string][]byte{"format": []byte("bz1"), "fields": snap([]byte(`{"m":{"fields":{"v":{"id":1,"name":"v","type":1}}}}`))} {
-			if err := meta.Put([]byte(k), v); err != nil {
-				return err
-			}
-		}
-		first := binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano()))
-		last := binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())+1)
-		return points.Put(first, append(last, snap(entries)...))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(path)
+	data, err := sample.Shard{Compressed: true, Flushed: points, Late: []string{"w"}}.Bytes(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

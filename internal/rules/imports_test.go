@@ -83,7 +83,7 @@ func TestLibraries(t *testing.T) {
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
 		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "internal/bench", "repair", "serverdir", "backup/origin"}, inTests: []string{everywhere}},
 		"google.golang.org/protobuf":          {in: []string{"internal/sample", "influx", "serverdir"}, inTests: []string{everywhere}},
-		"github.com/klauspost/compress":       {in: []string{"influx", "export"}}, // snappy; gzip, zstd
+		"github.com/klauspost/compress":       {in: []string{"influx", "export", "internal/sample"}}, // snappy; gzip, zstd
 		"github.com/parquet-go/parquet-go":    {in: []string{"export"}},
 		"github.com/influxdata/line-protocol": {inTests: []string{"influx", "export"}}, // the oracle
 		"github.com/BurntSushi/toml":          {in: []string{"serverdir"}},

@@ -6,14 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/dataset"
+	"github.com/snapfs/snapfs/influx"
 	"github.com/snapfs/snapfs/internal/sample"
 	"github.com/snapfs/snapfs/space"
 )
@@ -136,5 +141,46 @@ func TestCandidate(t *testing.T) {
 	want := []string{"grid default m,host=a in 1: 1", "grid default m,host=a in 2: 1", "other default m,host=a in 3: 1"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestCompressed reads the points of several blocks back.
+func TestCompressed(t *testing.T) {
+	var points []sample.Point
+	for i := range 2500 {
+		for _, host := range []string{"a", "b"} {
+			points = append(points, sample.Point{Series: "cpu,host=" + host, Time: sample.Start.Add(time.Duration(2499-i) * time.Second),
+				Fields: map[string]any{"load": float64(i) / 4, "name": strings.Repeat("x", i%50)}})
+		}
+	}
+	shard := sample.Shard{Compressed: true, Flushed: points}
+	data, err := shard.Bytes(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := shard.Bytes(t.TempDir()); err != nil || !bytes.Equal(again, data) {
+		t.Errorf("not the same each time, %v", err)
+	}
+	db, err := boltview.Open(bytes.NewReader(data), int64(len(data)), boltview.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := influx.OpenShard(db, influx.ShardOptions{})
+	if err != nil || s.Engine() != influx.BZ1 {
+		t.Fatal(s, err)
+	}
+	for _, host := range []string{"a", "b"} {
+		n := 0
+		for p, err := range s.Points("cpu,host="+host, math.MinInt64, math.MaxInt64) {
+			i := 2499 - n
+			if err != nil || p.Time != sample.Start.Add(time.Duration(n)*time.Second).UnixNano() || len(p.Fields) != 2 ||
+				p.Fields[0].Value.Any() != float64(i)/4 || p.Fields[1].Value.Any() != strings.Repeat("x", i%50) {
+				t.Fatalf("point %d of %s: %v, %v", n, host, p, err)
+			}
+			n++
+		}
+		if n != 2500 {
+			t.Errorf("%d points of %s", n, host)
+		}
 	}
 }

@@ -29,6 +29,12 @@ type Point struct {
 // flushes of a server.
 type Shard struct {
 	Flushed, WAL []Point
+
+	// Compressed is the layout of bz1, whose log is in files of its own, which no
+	// backup has: WAL is not written. Late are fields whose definitions the
+	// server did not write yet.
+	Compressed bool
+	Late       []string
 }
 
 // walPartitions is the number of buckets within "wal".
@@ -44,23 +50,11 @@ func (s Shard) Bytes(dir string) ([]byte, error) {
 		return nil, err
 	}
 	defer db.Close()
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range []string{"fields", "series", "wal"} {
-			if _, err := tx.CreateBucket([]byte(name)); err != nil {
-				return err
-			}
-		}
-		for p := range byte(walPartitions) {
-			if _, err := tx.Bucket([]byte("wal")).CreateBucket([]byte{p}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+	write := codec.write
+	if s.Compressed {
+		write = codec.writeCompressed
 	}
-	if err := newCodec(slices.Concat(s.Flushed, s.WAL)).write(db, s); err != nil {
+	if err := write(newCodec(slices.Concat(s.Flushed, s.WAL)), db, s); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
@@ -96,6 +90,22 @@ func newCodec(points []Point) codec {
 func (c codec) write(db *bolt.DB, s Shard) error {
 	all := slices.Concat(s.Flushed, s.WAL)
 	err := db.Update(func(tx *bolt.Tx) error {
+		for _, name := range []string{"fields", "series", "wal"} {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		for p := range byte(walPartitions) {
+			if _, err := tx.Bucket([]byte("wal")).CreateBucket([]byte{p}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
 		for _, p := range all {
 			if err := tx.Bucket([]byte("series")).Put([]byte(p.Series), seriesRecord(p.Series)); err != nil {
 				return err
