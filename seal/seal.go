@@ -194,7 +194,7 @@ func (s *Seal) add(m Member) error {
 	switch {
 	case m.Offset < end || m.Size < 0 || m.Size > l.Size || m.Offset > l.Size-m.Size:
 		return fmt.Errorf("member %q does not lie in its layer", m.Path)
-	case m.Page < 1 || m.Page > 1<<20 || m.Group < 1 || m.Group > 1<<40 || int64(len(m.CRCs)) != 4*groups(m.Size, m.Page*m.Group):
+	case m.Page < 1 || m.Page > 1<<20 || m.Group < 1 || m.Group > 1<<40 || len(m.CRCs)%4 != 0 || int64(len(m.CRCs)/4) != groups(m.Size, m.Page*m.Group):
 		return fmt.Errorf("member %q does not have a CRC for each group", m.Path)
 	}
 	l.Members = append(l.Members, m)
@@ -202,4 +202,10 @@ func (s *Seal) add(m Member) error {
 }
 
 // groups returns how many groups of so many bytes a member has.
-func groups(size, bytes int64) int64 { return (size + bytes - 1) / bytes }
+func groups(size, bytes int64) int64 {
+	n := size / bytes
+	if size%bytes > 0 {
+		n++
+	}
+	return n
+}

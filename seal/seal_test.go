@@ -195,6 +195,20 @@ func TestCanceled(t *testing.T) {
 	}
 }
 
+// TestHugeMember is about a size for which four times the number of groups is no
+// number any more: whoever believed it would compare groups for years.
+func TestHugeMember(t *testing.T) {
+	var b bytes.Buffer
+	huge := seal.Member{Layer: "full", Path: "meta", Size: 1 << 62, Page: 1, Group: 1}
+	s := seal.Seal{Snapshot: "snap", Layers: []seal.Layer{{Name: "full", Size: 1 << 62, Count: 1, Members: []seal.Member{huge}}}}
+	if _, err := s.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seal.Read(&b); !errors.Is(err, seal.ErrSeal) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"snapfs_seal":1,"snapshot":"snap","hash":"sha256","groups":"crc32c"}` + "\n"))
 	f.Add([]byte(`{"snapfs_seal":1,"snapshot":"snap","hash":"sha256","groups":"crc32c"}
