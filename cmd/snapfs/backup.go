@@ -165,8 +165,7 @@ func (c *backupCmd) once(a *App) error {
 	}
 	bar := &backupBar{app: a}
 	opts := backup.Options{FillGap: c.FillGap, RetryTorn: c.RetryTorn, SkipUnchanged: c.SkipIfUnchanged}
-	if width, ok := a.terminal(a.Stderr); ok && !c.Quiet && !c.JSON {
-		bar.width = width
+	if _, ok := a.terminal(a.Stderr); ok && !c.Quiet && !c.JSON {
 		opts.Progress = bar.update
 	}
 	r, err := backup.Take(a.ctx, path, c.source, opts)
@@ -216,7 +215,6 @@ func (c *backupCmd) tell(a *App, chain string, r backup.Result, removed []string
 // backupBar is a bar on a terminal.
 type backupBar struct {
 	app     *App
-	width   int
 	bar     *progressbar.ProgressBar
 	attempt int
 }
@@ -229,10 +227,7 @@ func (b *backupBar) update(p backup.Progress) {
 		if p.Attempt > 1 {
 			text = fmt.Sprintf("copying, attempt %d", p.Attempt)
 		}
-		b.bar = progressbar.NewOptions64(max(p.TotalBytes, 1), progressbar.OptionSetWriter(b.app.Stderr),
-			progressbar.OptionSetDescription(text), progressbar.OptionShowBytes(true),
-			progressbar.OptionSetWidth(min(b.width/4, 40)), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+		b.bar = b.app.byteBar(max(p.TotalBytes, 1), text)
 	}
 	_ = b.bar.Set64(p.Bytes) // a bar that cannot be drawn is no reason to stop
 }

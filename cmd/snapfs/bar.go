@@ -30,10 +30,7 @@ func (b *bar) start(text string, total int64) func(int64) {
 	b.finish()
 	b.text, b.done, b.total, b.last = text, 0, total, time.Now()
 	if b.width > 0 && !b.quiet {
-		b.shown = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.app.Stderr),
-			progressbar.OptionSetDescription(text), progressbar.OptionShowBytes(true), progressbar.OptionShowCount(),
-			progressbar.OptionSetWidth(min(b.width/4, 40)), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish())
+		b.shown = b.app.byteBar(total, text, progressbar.OptionShowCount())
 	}
 	return b.add
 }
