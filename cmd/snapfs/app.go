@@ -33,47 +33,63 @@ A snapshot is a chain of tar files as "influxd backup" wrote them: snap, snap.0,
 others are found. Any other tar and any Bolt file work as well. Nothing is ever written to them, and only backup
 adds to a chain.`
 
-// cli is the command line.
+// cli is the command line, in the order in which help lists it.
 type cli struct {
-	Mount   mountCmd   `cmd:"" help:"Mount a snapshot as a directory."`
-	Umount  umountCmd  `cmd:"" aliases:"unmount" help:"Take a mount down."`
-	Ls      lsCmd      `cmd:"" help:"List files."`
-	Tree    treeCmd    `cmd:"" help:"List files as a tree."`
-	Find    findCmd    `cmd:"" help:"Find files by name, content, time and size."`
-	Du      duCmd      `cmd:"" help:"Tell what takes how much."`
-	Stat    statCmd    `cmd:"" help:"Tell what is known of a file, and how to extract it with dd."`
-	Cat     catCmd     `cmd:"" help:"Write files to standard output."`
-	Restore restoreCmd `cmd:"" help:"Copy the files of a snapshot into a directory."`
-	Flatten flattenCmd `cmd:"" help:"Make one full snapshot of a chain."`
-	Prune   pruneCmd   `cmd:"" help:"Say which bytes of a chain nothing needs."`
-	Export  exportCmd  `cmd:"" help:"Write points as line protocol, CSV, JSON or Parquet, or send them to a server."`
-	Points  pointsCmd  `cmd:"" help:"List the points in time of a chain."`
-	Log     logCmd     `cmd:"" help:"Tell the history of a chain, or of a file."`
-	Diff    diffCmd    `cmd:"" help:"Tell what differs between two points in time."`
-	Why     whyCmd     `cmd:"" help:"Tell why a copy of a file is the one that is shown."`
-	Info    infoCmd    `cmd:"" help:"Tell what a snapshot is and holds."`
-	Verify  verifyCmd  `cmd:"" help:"Check a snapshot, to every page and every point."`
-	Seal    sealCmd    `cmd:"" help:"Note what the bytes of a snapshot are, to find later which have changed."`
-	Doctor  doctorCmd  `cmd:"" help:"Find snapshots, tell what is wrong with them, and what can be had."`
+	Info   infoCmd   `cmd:"" group:"look" help:"Tell what a snapshot is and holds."`
+	Points pointsCmd `cmd:"" group:"look" help:"List the points in time of a chain."`
+	Ls     lsCmd     `cmd:"" group:"look" help:"List files."`
+	Tree   treeCmd   `cmd:"" group:"look" help:"List files as a tree."`
+	Find   findCmd   `cmd:"" group:"look" help:"Find files by name, content, time and size."`
+	Cat    catCmd    `cmd:"" group:"look" help:"Write files to standard output."`
+	Stat   statCmd   `cmd:"" group:"look" help:"Tell what is known of a file, and how to extract it with dd."`
+	Du     duCmd     `cmd:"" group:"look" help:"Tell what takes how much."`
+	Browse browseCmd `cmd:"" group:"look" help:"Browse a snapshot on the whole screen."`
+	Mount  mountCmd  `cmd:"" group:"look" help:"Mount a snapshot as a directory."`
+	Umount umountCmd `cmd:"" group:"look" aliases:"unmount" help:"Take a mount down."`
+	Bolt   boltCmd   `cmd:"" group:"look" help:"Look into Bolt files in place."`
 
-	Databases    databasesCmd    `cmd:"" help:"List databases and retention policies."`
-	Measurements measurementsCmd `cmd:"" help:"List measurements."`
-	Series       seriesCmd       `cmd:"" help:"List series."`
-	Fields       fieldsCmd       `cmd:"" help:"List fields and their types."`
-	Tags         tagsCmd         `cmd:"" help:"List tags and their values."`
+	Databases    databasesCmd    `cmd:"" group:"data" help:"List databases and retention policies."`
+	Measurements measurementsCmd `cmd:"" group:"data" help:"List measurements."`
+	Series       seriesCmd       `cmd:"" group:"data" help:"List series."`
+	Fields       fieldsCmd       `cmd:"" group:"data" help:"List fields and their types."`
+	Tags         tagsCmd         `cmd:"" group:"data" help:"List tags and their values."`
+	Plot         plotCmd         `cmd:"" group:"data" help:"Draw a series as a chart."`
 
-	Backup         backupCmd         `cmd:"" help:"Take a backup of a server, or of a directory of Bolt files."`
-	ServeSnapshots serveSnapshotsCmd `cmd:"" help:"Answer requests for snapshots, from a directory or a chain."`
+	Log  logCmd  `cmd:"" group:"past" help:"Tell the history of a chain, or of a file."`
+	Diff diffCmd `cmd:"" group:"past" help:"Tell what differs between two points in time."`
+	Why  whyCmd  `cmd:"" group:"past" help:"Tell why a copy of a file is the one that is shown."`
 
-	Bolt    boltCmd    `cmd:"" help:"Look into Bolt files in place."`
-	Browse  browseCmd  `cmd:"" help:"Browse a snapshot on the whole screen."`
-	Plot    plotCmd    `cmd:"" help:"Draw a series as a chart."`
-	Demo    demoCmd    `cmd:"" help:"Show all of it on a small chain made for the purpose."`
-	Bench   benchCmd   `cmd:"" hidden:"" help:"Measure snapfs beside other ways to read an archive."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Doctor doctorCmd `cmd:"" group:"check" help:"Find snapshots, tell what is wrong with them, and what can be had."`
+	Verify verifyCmd `cmd:"" group:"check" help:"Check a snapshot, to every page and every point."`
+	Seal   sealCmd   `cmd:"" group:"check" help:"Note what the bytes of a snapshot are, to find later which have changed."`
 
-	Completion kongcompletion.Completion `cmd:"" help:"Print the code for tab completion in bash, zsh or fish."`
-	Man        manCmd                    `cmd:"" help:"Print the manual page."`
+	Restore restoreCmd `cmd:"" group:"out" help:"Copy the files of a snapshot into a directory, or bring a server back."`
+	Export  exportCmd  `cmd:"" group:"out" help:"Write points as line protocol, CSV, JSON Lines or Parquet, or send them to a server."`
+	Flatten flattenCmd `cmd:"" group:"out" help:"Make one full snapshot of a chain."`
+	Prune   pruneCmd   `cmd:"" group:"out" help:"Say which bytes of a chain nothing needs."`
+
+	Backup         backupCmd         `cmd:"" group:"take" help:"Take a backup of a server, or of a directory of Bolt files."`
+	ServeSnapshots serveSnapshotsCmd `cmd:"" group:"take" help:"Answer requests for snapshots, from a directory or a chain."`
+
+	Demo       demoCmd                   `cmd:"" group:"more" help:"Show all of it on a small chain made for the purpose."`
+	Version    versionCmd                `cmd:"" group:"more" help:"Print the version."`
+	Completion kongcompletion.Completion `cmd:"" group:"more" help:"Print the code for tab completion in bash, zsh or fish."`
+	Man        manCmd                    `cmd:"" group:"more" help:"Print the manual page."`
+
+	Bench benchCmd `cmd:"" hidden:"" help:"Measure snapfs beside other ways to read an archive."`
+}
+
+// groups returns the titles of the groups of commands.
+func groups() kong.Option {
+	return kong.ExplicitGroups([]kong.Group{
+		{Key: "look", Title: "Look at files:"},
+		{Key: "data", Title: "Look at data:"},
+		{Key: "past", Title: "Compare points in time:"},
+		{Key: "check", Title: "Check:"},
+		{Key: "out", Title: "Get it out:"},
+		{Key: "take", Title: "Take backups:"},
+		{Key: "more", Title: "More:"},
+	})
 }
 
 // exited is what kong's exit becomes, so that only main exits.
@@ -100,6 +116,7 @@ func (a *App) Run(ctx context.Context, args []string) (code int) {
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.UsageOnError(),
+		groups(),
 		kong.Vars{"version": version()},
 		kong.Bind(a),
 	)
