@@ -146,14 +146,20 @@ func (p *Pattern) Chains() ([]string, error) {
 }
 
 // Prune removes all chains but the newest keep, of which there is at least one,
-// and returns the paths of those that it removed. A chain that a backup is being
-// added to stays. Directories that are empty then, and have a verb in their name,
+// and returns the paths of those that it removed. Chains of a time after now,
+// which a wrong clock has left, stay and do not count: they would outlive all that
+// are taken. A chain that a backup is being added to stays. Directories that are empty then, and have a verb in their name,
 // go as well.
-func (p *Pattern) Prune(keep int) (removed []string, err error) {
+func (p *Pattern) Prune(keep int, now time.Time) (removed []string, err error) {
 	paths, err := p.Chains()
 	if err != nil {
 		return nil, err
 	}
+	present, _ := p.weight(p.At(now))
+	paths = slices.DeleteFunc(paths, func(path string) bool {
+		weight, _ := p.weight(path)
+		return weight > present
+	})
 	for _, path := range paths[:max(0, len(paths)-max(keep, 1))] {
 		switch err := remove(path); {
 		case errors.Is(err, ErrLocked):

@@ -51,6 +51,7 @@ func TestPrune(t *testing.T) {
 		"01.12.2015/2015/snap", "01.12.2015/2015/snap.0", "01.12.2015/2015/mine",
 		"03.01.2016/2016/snap",
 		"04.01.2016/2016/snap",
+		"05.01.2099/2099/snap", // of a wrong clock
 		"01.01.2014/2015/snap", // not of the pattern
 		"01.01.14/2014/snap", "01.01.2014/snap", "01.01.2014/2014/snap/deep", "snap",
 	} {
@@ -70,26 +71,27 @@ func TestPrune(t *testing.T) {
 		return out
 	}
 	all, err := p.Chains()
-	want := []string{"02.11.2015/2015/snap", "01.12.2015/2015/snap", "03.01.2016/2016/snap", "04.01.2016/2016/snap"}
+	want := []string{"02.11.2015/2015/snap", "01.12.2015/2015/snap", "03.01.2016/2016/snap", "04.01.2016/2016/snap", "05.01.2099/2099/snap"}
 	if err != nil || !slices.Equal(short(all), want) {
 		t.Fatalf("%q, %v", short(all), err)
 	}
+	now := time.Date(2016, 1, 4, 23, 0, 0, 0, time.UTC)
 	// A backup runs on the oldest.
 	s, err := lock(all[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	removed, err := p.Prune(2)
+	removed, err := p.Prune(2, now)
 	if err != nil || !slices.Equal(short(removed), want[1:2]) {
 		t.Errorf("%q, %v", removed, err)
 	}
 	if err := s.close(); err != nil {
 		t.Fatal(err)
 	}
-	if removed, err = p.Prune(0); err != nil || !slices.Equal(short(removed), []string{want[0], want[2]}) {
+	if removed, err = p.Prune(0, now); err != nil || !slices.Equal(short(removed), []string{want[0], want[2]}) {
 		t.Errorf("%q, %v", removed, err)
 	}
-	for name, there := range map[string]bool{"02.11.2015": false, "01.12.2015/2015/mine": true, "01.12.2015/2015/snap": false, "03.01.2016": false, "04.01.2016/2016/snap": true, "01.01.2014/2015/snap": true, "snap": true} {
+	for name, there := range map[string]bool{"02.11.2015": false, "01.12.2015/2015/mine": true, "01.12.2015/2015/snap": false, "03.01.2016": false, "04.01.2016/2016/snap": true, "05.01.2099/2099/snap": true, "01.01.2014/2015/snap": true, "snap": true} {
 		if _, err := os.Stat(filepath.Join(dir, "b", name)); (err == nil) != there {
 			t.Errorf("%s: %v", name, err)
 		}

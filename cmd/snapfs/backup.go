@@ -179,7 +179,7 @@ func (c *backupCmd) once(a *App) error {
 	var removed []string
 	var pruneErr error
 	if c.keep > 0 {
-		removed, pruneErr = c.pattern.Prune(c.keep)
+		removed, pruneErr = c.pattern.Prune(c.keep, time.Now())
 	}
 	return errors.Join(c.tell(a, path, r, removed), pruneErr)
 }
