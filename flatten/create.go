@@ -44,7 +44,8 @@ func (p *Plan) Write(ctx context.Context, w io.Writer, progress func(int64)) err
 }
 
 // Create writes the snapshot into a new file, which gets its name when all of it
-// is on the disk; after an error there is none. A file of that name is replaced
+// is on the disk; after an error there is none, unless all that failed is to make
+// the name itself last. A file of that name is replaced
 // if force says so, and an error that matches [fs.ErrExist] otherwise. It has the
 // permissions of the full snapshot of the chain. The error can match [ErrInChain].
 func (p *Plan) Create(ctx context.Context, name string, force bool, progress func(int64)) (err error) {
@@ -61,9 +62,7 @@ func (p *Plan) Create(ctx context.Context, name string, force bool, progress fun
 		return err
 	}
 	defer func() {
-		if f != nil {
-			f.Close()
-		}
+		f.Close()
 		if err != nil {
 			_ = os.Remove(f.Name())
 		}
