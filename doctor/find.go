@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,7 +113,8 @@ func (f *finder) walk(ctx context.Context, root string) error {
 	if err != nil {
 		return err
 	}
-	for base, layers := range groups {
+	for _, base := range slices.Sorted(maps.Keys(groups)) {
+		layers := groups[base]
 		empty, other := 0, 0
 		snapshot := false
 		for _, p := range layers {
