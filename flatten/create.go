@@ -57,7 +57,7 @@ func (p *Plan) Create(ctx context.Context, name string, force bool, progress fun
 		return err
 	}
 	dir := filepath.Dir(name)
-	f, err := os.CreateTemp(dir, ".snapfs-*.tmp")
+	f, err := durable.Temp(name)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,11 @@ func (p *Plan) allowed(name string, force bool) error {
 	}
 	// And with NEW.0 beside NEW, that would be one of NEW.
 	entries, err := os.ReadDir(dir + ".")
-	if err != nil {
+	var cause *fs.PathError
+	switch {
+	case errors.As(err, &cause):
+		return &fs.PathError{Op: "write", Path: name, Err: cause.Err}
+	case err != nil:
 		return err
 	}
 	for _, e := range entries {

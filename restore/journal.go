@@ -93,7 +93,11 @@ func (p *place) lockJournal(create bool) (*os.File, error) {
 			return nil, nil
 		}
 		if err != nil {
-			return nil, err
+			var cause *fs.PathError
+			if errors.As(err, &cause) {
+				err = cause.Err // the name of the journal tells nobody anything
+			}
+			return nil, hint.Wrap(fmt.Errorf("write in %s: %w", filepath.Dir(p.target), err), "restore works beside the target; choose another one")
 		}
 		st, err := f.Stat()
 		if err == nil && !ours(st) {

@@ -6,9 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/snapfs/snapfs/internal/hint"
 )
 
 // What a swap keeps beside a target called NAME while it works.
@@ -30,7 +33,8 @@ type place struct {
 }
 
 // resolve returns the absolute path of a target that may not exist, without
-// symbolic links.
+// symbolic links. If nothing can be there, because of a file or a link to
+// nowhere on the way, the error matches [ErrConflict].
 func resolve(target string) (string, error) {
 	if target == "" {
 		return "", &fs.PathError{Op: "open", Path: target, Err: fs.ErrNotExist}
@@ -48,11 +52,19 @@ func resolve(target string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	abs = filepath.Join(real, rest)
-	if st, err := os.Lstat(abs); err == nil && st.Mode().Type() == fs.ModeSymlink {
-		return "", fmt.Errorf("%s: symbolic link to nowhere: %w", abs, fs.ErrNotExist)
+	if rest == "." {
+		return real, nil
 	}
-	return abs, nil
+	if st, err := os.Stat(real); err == nil && !st.IsDir() {
+		err := fmt.Errorf("%w: %s is %s", ErrConflict, there, kind(st.Mode().Type()))
+		return "", hint.Wrap(err, "choose another target")
+	}
+	next, _, _ := strings.Cut(rest, "/")
+	if _, err := os.Lstat(filepath.Join(real, next)); err == nil {
+		err := fmt.Errorf("%w: %s is a symbolic link to nowhere", ErrConflict, filepath.Join(there, next))
+		return "", hint.Wrap(err, "make the directory that it points to, or choose another target")
+	}
+	return filepath.Join(real, rest), nil
 }
 
 // openPlace opens the directory that holds a resolved target. It must exist.

@@ -213,7 +213,7 @@ func (p *Plan) Report() Report {
 }
 
 // Err returns why Run would write nothing: an error that matches [ErrConflict]
-// and names the first few paths, or [ErrSpace]; nil if it would go ahead.
+// and names the first few paths, [ErrSpace], or EROFS; nil if it would go ahead.
 func (p *Plan) Err() error { return p.err }
 
 // tally counts the steps, and finds out whether anything forbids to run them.

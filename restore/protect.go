@@ -70,7 +70,7 @@ func within(name, dir string) bool {
 func Apart(target string, protect []string) error {
 	real, err := resolve(target)
 	if err != nil {
-		return err
+		return fmt.Errorf("restore %s: %w", target, err)
 	}
 	st, _ := os.Stat(real)
 	for _, p := range protect {

@@ -22,7 +22,7 @@ func Recover(target string, resume bool) (*Recovery, error) {
 func recoverAt(target string, resume bool, step func(string)) (*Recovery, error) {
 	real, err := resolve(target)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("restore %s: %w", target, err)
 	}
 	o, err := pending(real)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +18,7 @@ type room struct {
 	have, need   uint64
 	files, wants uint64
 	checked      bool
+	readOnly     bool
 }
 
 // checkSpace returns an error if plans that are run one after another cannot
@@ -29,11 +31,13 @@ func checkSpace(plans []*Plan) error {
 	}
 	name := plans[0].name
 	for _, r := range all {
-		if !r.checked {
-			continue
-		}
 		var err error
 		switch {
+		case r.readOnly && r.wants+r.need > 0:
+			err = fmt.Errorf("restore %s: %w", name, syscall.EROFS)
+			return hint.Wrap(err, "choose another target")
+		case !r.checked:
+			continue
 		case r.need > r.have:
 			err = fmt.Errorf("restore %s: %w: %d bytes needed, %d free", name, ErrSpace, r.need, r.have)
 		case r.files > 0 && r.wants > r.files:
@@ -125,7 +129,11 @@ func existing(name string) string {
 func statRoom(name string) *room {
 	r := new(room)
 	var st unix.Statfs_t
-	if unix.Statfs(name, &st) != nil || st.Blocks == 0 || st.Bsize <= 0 {
+	if unix.Statfs(name, &st) != nil {
+		return r
+	}
+	r.readOnly = st.Flags&unix.ST_RDONLY != 0
+	if st.Blocks == 0 || st.Bsize <= 0 {
 		return r
 	}
 	const zfs, bcachefs = 0x2fc12fc1, 0xca451a4e

@@ -223,7 +223,7 @@ func (s *Swap) unchanged(ctx context.Context) (bool, error) {
 }
 
 // Err returns why Run would change nothing: an error that matches
-// [ErrConflict], [ErrSpace] or [ErrIncomplete]; nil if it would go ahead.
+// [ErrConflict], [ErrSpace], [ErrIncomplete] or EROFS; nil if it would go ahead.
 func (s *Swap) Err() error { return s.err }
 
 // Unchanged reports whether all targets hold exactly their trees already, so

@@ -56,7 +56,8 @@ Before anything is written, the chain and every Bolt file are checked. A layer o
 file that is damaged, such as a copy that was torn while the server wrote, stops the restore with exit code 14; snapfs
 info and bolt check tell more. With --damaged keep such files are copied byte by byte, with skip they are left out, and
 with repair a new file is written with all that can be read, which is all that the backup had if the file is only
-torn. Repaired and compacted files are made in $TMPDIR first. What cannot be read to its end is left out with a
+torn. Repaired and compacted files are made in $TMPDIR first; the manifest keeps telling the sizes that they had, and
+of files that are not restored. What cannot be read to its end is left out with a
 complaint, and exit code 21, unless skip says to be silent about it.
 
 With --config, or --meta-dir and --data-dir, the snapshot becomes the directories that an InfluxDB 0.9 server starts
@@ -275,6 +276,9 @@ func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress,
 	if err != nil {
 		return nil, err
 	}
+	if empty(job.plans[0]) && len(c.Include) > 0 && newer.IsZero() {
+		return nil, usageError(hint.Wrap(errors.New("--include and --exclude select nothing"), "snapfs ls -R tells what there is"))
+	}
 	// What is in the way may be what skip leaves out, or was rewritten before.
 	if job.err() != nil && c.Damaged != "skip" && c.Damaged != "repair" && !c.Compact {
 		return job, nil
@@ -319,6 +323,14 @@ func (c *restoreCmd) plan(a *App, src *restoreSource, aims []aim, bar *progress,
 		job.damaged, job.compacted = list, compacted
 	}
 	return job, err
+}
+
+// empty reports whether a plan is about no file and no directory at all.
+func empty(p *restore.Plan) bool {
+	for range p.Steps() {
+		return false
+	}
+	return true
 }
 
 // newJob plans to replace the targets, or, where that cannot be or is not wanted,

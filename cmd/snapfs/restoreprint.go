@@ -87,7 +87,7 @@ func (c *restoreCmd) tellReport(a *App, job *job, report restore.Report, err err
 		fmt.Fprintf(a.Stderr, "snapfs: skipped %s: %s\n", s.Path, s.Reason)
 	}
 	undone := job.swap != nil && err != nil && report.Aside == "" && report.Remaining > 0
-	if c.Quiet || undone || errors.Is(err, restore.ErrConflict) || errors.Is(err, restore.ErrSpace) {
+	if c.Quiet || undone || errors.Is(err, restore.ErrConflict) || job.err() != nil {
 		return
 	}
 	if job.swap != nil && job.swap.Unchanged() {
@@ -135,6 +135,7 @@ func (c *restoreCmd) tellRecovery(a *App, dirs []string, r *restore.Recovery, re
 // asTyped shortens the path of something beside a target to what the user
 // would type.
 func asTyped(target, name string) string {
+	target = filepath.Clean(target)
 	if st, err := os.Lstat(target); err == nil && st.IsDir() && !filepath.IsAbs(target) && !slices.Contains([]string{".", ".."}, filepath.Base(target)) {
 		return filepath.Join(filepath.Dir(target), filepath.Base(name))
 	}

@@ -73,9 +73,9 @@ func (c *restoreCmd) createReport(src *restoreSource, aims []aim) (*reportFile, 
 	if err := durable.Regular(c.Report); err != nil {
 		return nil, &codeError{fmt.Errorf("--report: %w", err), exitUsage}
 	}
-	f, err := os.CreateTemp(filepath.Dir(c.Report), ".snapfs-report-")
+	f, err := durable.Temp(c.Report)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--report: %w", err)
 	}
 	return &reportFile{f, c.Report}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/snapfs/snapfs/internal/durable"
 )
@@ -19,7 +18,7 @@ func writeFile(name string, write func(w io.Writer) error) error {
 		}
 		return errors.Join(write(out), out.Close())
 	}
-	out, err := os.CreateTemp(filepath.Dir(name), ".snapfs-*.tmp")
+	out, err := durable.Temp(name)
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,21 @@ package durable
 import (
 	"errors"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
+
+// Temp makes a file beside that of a name, which takes the name by [Rename] or
+// [Replace] when it is complete. Errors are about the name.
+func Temp(name string) (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".snapfs-*.tmp")
+	var cause *os.PathError
+	if errors.As(err, &cause) {
+		err = &os.PathError{Op: "write", Path: name, Err: cause.Err}
+	}
+	return f, err
+}
 
 // Rename gives the file from the name to, which must be on the same file system
 // and free: the error matches [os.ErrExist] if it is not. That the new name lasts
