@@ -2,10 +2,10 @@ package fs
 
 import (
 	iofs "io/fs"
+	"math"
 	"path"
 	"syscall"
 
-	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/snapfs/snapfs/internal/attr"
@@ -65,17 +65,17 @@ func typeBits(mode iofs.FileMode) uint32 {
 	return syscall.S_IFREG
 }
 
-// ino returns the inode number of the file at a path. Directories are known by
+// ino returns the inode number of the file name in the directory dir. Directories are known by
 // their path alone, as a directory must not be in two places. Other files have
 // the number that the tree gives them, which makes two paths one inode with
 // one set of cached pages.
-func ino(name string, fi iofs.FileInfo) uint64 {
+func ino(dir, name string, fi iofs.FileInfo) uint64 {
 	if !fi.IsDir() {
 		if n, ok := attr.Ino(fi); ok && usable(n) {
 			return n
 		}
 	}
-	return pathIno(name)
+	return pathIno(join(dir, name))
 }
 
 // pathIno returns the number for a path that has none of its own.
@@ -89,8 +89,7 @@ func pathIno(name string) uint64 {
 // usable reports whether n is not one of the reserved numbers: 0 says "none",
 // 1 is the root, and go-fuse keeps the last.
 func usable(n uint64) bool {
-	a := fusefs.StableAttr{Ino: n}
-	return n > rootIno && !a.Reserved()
+	return n > rootIno && n < math.MaxUint64
 }
 
 // join returns the path of name in the directory dir.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync/atomic"
 
-	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/snapfs/snapfs/internal/attr"
@@ -35,70 +34,92 @@ const stackDepth = 2
 type backed struct {
 	n      *node
 	extent attr.Extent // nil if the file is always read through the server
-	plain  bool        // counts in n.plain
+	plain  bool        // counts in openNode.plain, else in openNode.passed
 	file   *os.File    // what the kernel reads; nil if another handle opened it
 }
 
-var _ fusefs.FilePassthroughFder = (*file)(nil)
-
-// back sets whether the file, of the node n, may be handed to the kernel. That
-// depends on nothing but the file, since the kernel refuses to have one inode
-// open both ways.
-func (f *file) back(n *node) {
-	f.n = n
-	if f.m.backing != nil && !f.volatile && f.size >= f.m.minBacked {
-		f.extent, _ = f.file.(attr.Extent)
-	}
-	if f.extent != nil {
-		f.m.open.add(&f.backed)
-	}
+// openNode tells how a node is open by files that could be passthrough. The
+// kernel refuses to have it open both ways.
+type openNode struct {
+	plain, passed int   // handles
+	id            int32 // of what the kernel reads; 0 if passed is 0
 }
 
-// PassthroughFd returns the descriptor that the kernel shall read from. go-fuse
-// asks one at a time, when it answers an open of an inode that is not open for
-// passthrough by another handle. Being open without, it has to stay so.
-func (f *file) PassthroughFd() (int, bool) {
-	if f.extent == nil {
-		return -1, false
+// back returns the id of what the kernel shall read instead of asking for the
+// file, of the node n, or 0. Whether the file may be handed to the kernel
+// depends on nothing but the file; a node that is open without has to stay so.
+func (f *file) back(n *node) (id int32) {
+	f.n = n
+	if f.m.backing != nil && f.size >= f.m.minBacked {
+		f.extent, _ = f.file.(attr.Extent)
 	}
-	if f.m.passthrough.Load() && f.n.plain.Load() == 0 {
-		switch file, err := f.openBacking(); {
-		case err == nil:
-			f.backed.file = file
-			return int(file.Fd()), true
-		case !errors.Is(err, iofs.ErrNotExist) && !f.m.backingFailed.Swap(true):
+	if f.extent == nil {
+		return 0
+	}
+	o := &f.m.open
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	on := o.add(&f.backed)
+	if on.id == 0 && on.plain == 0 && f.m.passthrough.Load() {
+		err := f.register(on)
+		if err != nil && !errors.Is(err, iofs.ErrNotExist) && !f.m.backingFailed.Swap(true) {
 			f.m.log.Warn("a file is read through the server; further ones are not reported", "path", f.path, "cause", err)
 		}
 	}
-	f.plain = true
-	f.n.plain.Add(1)
-	return -1, false
+	if f.plain = on.id == 0; f.plain {
+		on.plain++
+	} else {
+		on.passed++
+	}
+	return on.id
 }
 
-func (f *file) openBacking() (*os.File, error) {
-	on, off, ok := f.extent.Extent()
+// register opens what the kernel shall read, and tells the kernel.
+func (f *file) register(on *openNode) error {
+	under, off, ok := f.extent.Extent()
 	if !ok {
-		return nil, iofs.ErrNotExist
+		return iofs.ErrNotExist
 	}
-	return f.m.backing.Open(on, off, f.size)
+	file, err := f.m.backing.Open(under, off, f.size)
+	if err != nil {
+		return err
+	}
+	id, no := f.m.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(file.Fd())})
+	if no != 0 {
+		return errors.Join(no, file.Close())
+	}
+	on.id, f.backed.file = id, file
+	return nil
 }
 
-// release ends what back and PassthroughFd began.
-func (b *backed) release() error {
-	if b.plain {
-		b.n.plain.Add(-1)
-	}
-	if b.extent != nil {
-		b.n.m.open.remove(b)
-	}
-	if b.file == nil {
+// release ends what back began.
+func (f *file) release() error {
+	if f.extent == nil {
 		return nil
 	}
-	return b.file.Close()
+	var errs []error
+	o := &f.m.open
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	on := o.nodes[f.n]
+	if f.plain {
+		on.plain--
+	} else if on.passed--; on.passed == 0 {
+		if no := f.m.server.UnregisterBackingFd(on.id); no != 0 {
+			errs = append(errs, no)
+		}
+		on.id = 0
+	}
+	o.remove(&f.backed)
+	if f.backed.file != nil {
+		errs = append(errs, f.backed.file.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // passthroughState is the part of a mount that has to do with passthrough.
 type passthroughState struct {
+	server        *fuse.Server
 	passthrough   atomic.Bool // the kernel takes files of the backing
 	backingFailed atomic.Bool // has been logged
 	open          openFiles
@@ -109,11 +130,11 @@ var errNoBacking = errors.New("not asked for")
 
 // probe turns passthrough on if the kernel takes files of the backing, and says
 // why if not.
-func (m *mount) probe(server *fuse.Server) error {
+func (m *mount) probe() error {
 	if m.backing == nil {
 		return errNoBacking
 	}
-	if server.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0 {
+	if m.server.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0 {
 		return errors.New("this kernel has no FUSE passthrough, which came with Linux 6.9")
 	}
 	f, err := m.backing.Probe()
@@ -121,11 +142,11 @@ func (m *mount) probe(server *fuse.Server) error {
 		return err
 	}
 	defer f.Close()
-	id, errno := server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(f.Fd())})
+	id, errno := m.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(f.Fd())})
 	if errno != 0 {
 		return fmt.Errorf("the kernel does not take files of an image: %w", errno)
 	}
-	if errno := server.UnregisterBackingFd(id); errno != 0 {
+	if errno := m.server.UnregisterBackingFd(id); errno != 0 {
 		return errno
 	}
 	m.passthrough.Store(true)

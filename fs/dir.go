@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,9 +8,9 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 
-	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/snapfs/snapfs/internal/attr"
@@ -25,35 +24,45 @@ const dirDots = 2
 
 // dir is an open directory. The cookie of an entry (d_off) is its place in the
 // listing counted from 1, so that one is good for any handle of the directory.
-// go-fuse calls the methods of one handle one at a time.
 type dir struct {
-	n     *node
+	m    *mount
+	path string
+
+	mu    sync.Mutex // guards all that follows
 	file  iofs.ReadDirFile
-	batch []iofs.DirEntry // read from file, not yet returned
-	pos   uint64          // cookie of the entry returned last
+	batch []iofs.DirEntry // read from file, not yet come to
+	pos   uint64          // cookie of the entry come to last
 	err   error           // why there is nothing after batch; io.EOF at the end
 
-	last     iofs.DirEntry // returned last, nil for the dots
-	lastInfo iofs.FileInfo // of last, nil if not asked for
+	ahead bool          // entry was come to, and not yet taken
+	entry fuse.DirEntry // come to last
+	of    iofs.DirEntry // of entry, nil for the dots
+	info  iofs.FileInfo // of entry, nil if not asked for
 }
 
-var (
-	_ fusefs.FileReaddirenter = (*dir)(nil)
-	_ fusefs.FileSeekdirer    = (*dir)(nil)
-	_ fusefs.FileLookuper     = (*dir)(nil)
-	_ fusefs.FileReleasedirer = (*dir)(nil)
-)
-
-func (n *node) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	f, err := n.m.openDir(n.path)
+func (m *mount) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	n := m.nodes.get(in.NodeId)
+	if n == nil {
+		return errStale
+	}
+	d, err := m.newDir(n.path())
 	if err != nil {
-		return nil, 0, n.m.fail("opendir", n.path, err)
+		return m.fail("opendir", n.path(), err)
 	}
-	flags := uint32(fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE)
-	if fi, err := f.Stat(); err != nil || attr.IsVolatile(fi) {
-		flags = 0
+	out.OpenFlags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
+	if fi, err := d.file.Stat(); err != nil || attr.IsVolatile(fi) {
+		out.OpenFlags = 0
 	}
-	return &dir{n: n, file: f}, flags, 0
+	out.Fh = m.dirs.add(d)
+	return fuse.OK
+}
+
+func (m *mount) newDir(path string) (*dir, error) {
+	f, err := m.openDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return &dir{m: m, path: path, file: f}, nil
 }
 
 func (m *mount) openDir(name string) (iofs.ReadDirFile, error) {
@@ -68,29 +77,78 @@ func (m *mount) openDir(name string) (iofs.ReadDirFile, error) {
 	return d, nil
 }
 
-func (d *dir) Readdirent(context.Context) (*fuse.DirEntry, syscall.Errno) {
-	if d.pos < dirDots {
-		return d.dot(), 0
-	}
-	e, err := d.next()
-	if errors.Is(err, io.EOF) {
-		return nil, 0
-	}
-	if err != nil {
-		return nil, d.n.m.fail("readdir", d.n.path, err)
-	}
-	d.last, d.lastInfo = e, nil
-	return &fuse.DirEntry{Name: e.Name(), Mode: typeBits(e.Type()), Ino: d.ino(e), Off: d.pos}, 0
+func (m *mount) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return m.readDir(in, func(d *dir) bool { return out.AddDirEntry(d.entry) })
 }
 
-// dot returns "." and then "..".
-func (d *dir) dot() *fuse.DirEntry {
-	d.last, d.lastInfo = nil, nil
-	d.pos++
-	if d.pos == 1 {
-		return &fuse.DirEntry{Name: ".", Mode: syscall.S_IFDIR, Ino: d.n.StableAttr().Ino, Off: 1}
+func (m *mount) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return m.readDir(in, func(d *dir) bool {
+		entry := out.AddDirLookupEntry(d.entry)
+		if entry != nil && d.of != nil {
+			d.describe(entry)
+			if entry.NodeId != 0 {
+				out.FixMode(entry.Mode)
+			}
+		}
+		return entry != nil
+	})
+}
+
+// readDir adds the entries after the cookie in.Offset to a reply, until add
+// says that there is no room. An error waits for the next reply, if there is
+// something to say before.
+func (m *mount) readDir(in *fuse.ReadIn, add func(*dir) bool) fuse.Status {
+	d := m.dirs.get(in.Fh)
+	if d == nil {
+		return errHandle
 	}
-	return &fuse.DirEntry{Name: "..", Mode: syscall.S_IFDIR, Ino: parentIno(d.n.path), Off: dirDots}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if st := d.seekTo(in.Offset); st != fuse.OK {
+		return st
+	}
+	for first := true; ; first = false {
+		switch err := d.come(); {
+		case errors.Is(err, io.EOF), err != nil && !first:
+			return fuse.OK
+		case err != nil:
+			return m.fail("readdir", d.path, err)
+		}
+		if !add(d) {
+			return fuse.OK
+		}
+		d.ahead = false
+	}
+}
+
+// come goes to the next entry, or stays with the one that was not taken. The
+// error is io.EOF, or the one that all further calls return as well.
+func (d *dir) come() error {
+	if d.ahead {
+		return nil
+	}
+	if d.pos < dirDots {
+		d.dot()
+		return nil
+	}
+	e, err := d.next()
+	if err != nil {
+		return err
+	}
+	d.ahead, d.of, d.info = true, e, nil
+	d.entry = fuse.DirEntry{Name: e.Name(), Mode: typeBits(e.Type()), Ino: d.ino(e), Off: d.pos}
+	return nil
+}
+
+// dot goes to "." and then to "..".
+func (d *dir) dot() {
+	d.pos++
+	d.ahead, d.of, d.info = true, nil, nil
+	if d.pos == 1 {
+		d.entry = fuse.DirEntry{Name: ".", Mode: syscall.S_IFDIR, Ino: pathIno(d.path), Off: 1}
+		return
+	}
+	d.entry = fuse.DirEntry{Name: "..", Mode: syscall.S_IFDIR, Ino: parentIno(d.path), Off: dirDots}
 }
 
 // next returns the next entry of the tree, or io.EOF, or the error that all
@@ -124,53 +182,57 @@ func validName(name string) bool {
 
 // ino returns the number that a lookup of the entry would give.
 func (d *dir) ino(e iofs.DirEntry) uint64 {
-	p := join(d.n.path, e.Name())
 	if e.IsDir() {
-		return pathIno(p)
+		return pathIno(join(d.path, e.Name()))
 	}
 	fi, err := e.Info()
 	if err != nil {
-		return pathIno(p) // the entry is listed all the same; stat will say why not
+		return pathIno(join(d.path, e.Name())) // listed all the same; stat will say why not
 	}
-	d.lastInfo = fi
-	return ino(p, fi)
+	d.info = fi
+	return ino(d.path, e.Name(), fi)
 }
 
-// Lookup is called for an entry returned by Readdirent, mostly the last one,
-// when the kernel wants attributes together with the names.
-func (d *dir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	if d.last == nil || d.last.Name() != name {
-		return d.n.Lookup(ctx, name, out)
-	}
-	if d.lastInfo == nil {
-		fi, err := d.last.Info()
+// describe fills out as a lookup of the entry come to last. If that is not
+// possible, out has no node, and the kernel looks it up when it is wanted.
+func (d *dir) describe(out *fuse.EntryOut) {
+	if d.info == nil {
+		fi, err := d.of.Info()
 		if err != nil {
-			return nil, d.n.m.fail("lookup", join(d.n.path, name), err)
+			d.m.fail("lookup", join(d.path, d.entry.Name), err)
+			return
 		}
-		d.lastInfo = fi
+		d.info = fi
 	}
-	return d.n.child(ctx, name, d.lastInfo, out), 0
+	d.m.child(d.path, d.entry.Name, d.info, out)
 }
 
-// Seekdir continues after the entry with the cookie off; 0 is the start.
-func (d *dir) Seekdir(_ context.Context, off uint64) syscall.Errno {
+// seekTo continues after the entry with the cookie off; 0 is the start.
+func (d *dir) seekTo(off uint64) fuse.Status {
+	at := d.pos
+	if d.ahead {
+		at--
+	}
+	if off == at {
+		return fuse.OK
+	}
 	if off > math.MaxInt64 {
-		return syscall.EINVAL
+		return fuse.EINVAL
 	}
 	if err := d.seek(off); err != nil && !errors.Is(err, io.EOF) {
-		return d.n.m.fail("seekdir", d.n.path, err)
+		return d.m.fail("seekdir", d.path, err)
 	}
-	return 0
+	return fuse.OK
 }
 
 func (d *dir) seek(off uint64) error {
-	d.last, d.lastInfo = nil, nil
+	d.ahead = false
 	failed := d.err != nil && !errors.Is(d.err, io.EOF)
 	if failed || max(off, dirDots) < d.pos {
 		if d.jump(off) {
 			return nil
 		}
-		f, err := d.n.m.openDir(d.n.path)
+		f, err := d.m.openDir(d.path)
 		if err != nil {
 			return err
 		}
@@ -214,8 +276,14 @@ func (d *dir) jump(off uint64) bool {
 	return true
 }
 
-func (d *dir) Releasedir(context.Context, uint32) {
+func (m *mount) ReleaseDir(in *fuse.ReleaseIn) {
+	d := m.dirs.remove(in.Fh)
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err := d.file.Close(); err != nil {
-		d.n.m.fail("closedir", d.n.path, err)
+		m.fail("closedir", d.path, err)
 	}
 }

@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // bigDir is a tree with n empty files in its root. Their names are made when
@@ -127,21 +128,19 @@ func TestDirSeek(t *testing.T) {
 		}
 		most := 0
 		tt.most = &most
-		root := newRoot(tt, (&Options{}).settings())
-		h, _, no := root.OpendirHandle(t.Context(), 0)
-		if no != 0 {
-			t.Fatal(no)
+		d, err := newMount(tt, (&Options{}).settings()).newDir(".")
+		if err != nil {
+			t.Fatal(err)
 		}
-		d := h.(*dir)
 		at := 0
 		for range 200 {
 			at = rnd.IntN(len(want) + 5)
 			if tt.seeks {
 				at = min(at, bad) // it may be able to step over the damage, or not
 			}
-			no := d.Seekdir(t.Context(), uint64(at))
+			no := d.seekTo(uint64(at))
 			if at > bad {
-				if no != syscall.EIO {
+				if no != fuse.EIO {
 					t.Fatalf("%+v: seek to %d past the damage: %v", tt, at, no)
 				}
 				continue
@@ -150,32 +149,36 @@ func TestDirSeek(t *testing.T) {
 				t.Fatalf("%+v: seek to %d: %v", tt, at, no)
 			}
 			for range rnd.IntN(2 * dirBatch) {
-				e, no := d.Readdirent(t.Context())
+				err := d.come()
 				switch {
 				case at == bad:
-					if no != syscall.EIO || e != nil {
-						t.Fatalf("%+v: entry %d: %v %v, want EIO", tt, at, e, no)
+					if errno(err) != syscall.EIO || errors.Is(err, io.EOF) {
+						t.Fatalf("%+v: entry %d: %v, want damage", tt, at, err)
 					}
 					continue
-				case no != 0:
-					t.Fatalf("%+v: entry %d: %v", tt, at, no)
-				}
-				if at >= len(want) {
-					if e != nil {
-						t.Fatalf("%+v: entry %q past the end", tt, e.Name)
+				case at >= len(want):
+					if !errors.Is(err, io.EOF) {
+						t.Fatalf("%+v: entry %d past the end: %v", tt, at, err)
 					}
 					continue
+				case err != nil:
+					t.Fatalf("%+v: entry %d: %v", tt, at, err)
 				}
-				if e == nil || e.Name != want[at] || e.Off != uint64(at+1) {
+				if e := d.entry; e.Name != want[at] || e.Off != uint64(at+1) {
 					t.Fatalf("%+v: entry %d: %v, want %s", tt, at, e, want[at])
 				}
-				at++
+				if rnd.IntN(8) > 0 { // and else there was no room for it
+					d.ahead = false
+					at++
+				}
 			}
 		}
-		if no := d.Seekdir(t.Context(), 1<<63); no != syscall.EINVAL {
-			t.Errorf("seek to a negative offset: %v", no)
+		if st := d.seekTo(1 << 63); st != fuse.EINVAL {
+			t.Errorf("seek to a negative offset: %v", st)
 		}
-		d.Releasedir(context.Background(), 0)
+		if err := d.file.Close(); err != nil {
+			t.Error(err)
+		}
 		if most > dirBatch {
 			t.Errorf("%d entries asked for at a time", most)
 		}
@@ -207,18 +210,29 @@ func TestDirBad(t *testing.T) {
 			".": func() (iofs.File, error) { return &badDir{lists: lists}, nil },
 		}}
 		var log logBuffer
-		root := newRoot(tree, (&Options{Logger: log.logger()}).settings())
-		h, _, _ := root.OpendirHandle(t.Context(), 0)
-		d := h.(*dir)
-		if no := d.Seekdir(t.Context(), 2); no != 0 {
-			t.Fatal(no)
+		g := testNodes(tree, Options{Logger: log.logger()})
+		var d fuse.OpenOut
+		if st := g.OpenDir(nil, &fuse.OpenIn{InHeader: fuse.InHeader{NodeId: fuse.FUSE_ROOT_ID}}, &d); st != fuse.OK {
+			t.Fatal(st)
 		}
-		if e, no := d.Readdirent(t.Context()); no != 0 || e.Name != "good" {
-			t.Errorf("%q: %v %v", name, e, no)
+		read := func(off uint64) ([]fuse.DirEntry, fuse.Status) {
+			list := fuse.NewDirEntryList(make([]byte, 4096), off)
+			st := g.ReadDir(nil, &fuse.ReadIn{Fh: d.Fh, Offset: off}, list)
+			entries, err := fuse.ParseDirEntries(list.Bytes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return entries, st
+		}
+		if e, st := read(2); st != fuse.OK || len(e) != 1 || e[0].Name != "good" {
+			t.Errorf("%q: %v %v", name, e, st)
+		}
+		if log.String() != "" {
+			t.Errorf("%q: logged early: %s", name, &log.b)
 		}
 		for range 3 { // it must not get over it
-			if e, no := d.Readdirent(t.Context()); no != syscall.EIO {
-				t.Errorf("%q: %v %v, want EIO", name, e, no)
+			if e, st := read(3); st != fuse.EIO {
+				t.Errorf("%q: %v %v, want EIO", name, e, st)
 			}
 		}
 		if !strings.Contains(log.String(), "op=readdir") {

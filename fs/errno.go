@@ -5,6 +5,8 @@ import (
 	"errors"
 	iofs "io/fs"
 	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // errno returns what the kernel shall be told of err. What has no errno of its
@@ -34,11 +36,11 @@ func errno(err error) syscall.Errno {
 	return syscall.EIO
 }
 
-// fail returns the errno for err, and logs the cause if it is lost in an EIO.
-func (m *mount) fail(op, name string, err error) syscall.Errno {
+// fail returns the status for err, and logs the cause if it is lost in an EIO.
+func (m *mount) fail(op, name string, err error) fuse.Status {
 	no := errno(err)
 	if no == syscall.EIO {
 		m.log.Error("input/output error", "op", op, "path", name, "cause", err)
 	}
-	return no
+	return fuse.Status(no)
 }

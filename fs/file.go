@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"context"
 	"errors"
 	"io"
 	iofs "io/fs"
@@ -9,7 +8,6 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/snapfs/snapfs/internal/attr"
@@ -27,28 +25,31 @@ type file struct {
 	backed
 }
 
-var (
-	_ fusefs.FileReader   = (*file)(nil)
-	_ fusefs.FileReleaser = (*file)(nil)
-)
-
-func (n *node) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	if flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0 {
-		return nil, 0, syscall.EROFS
+func (m *mount) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	if in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY || in.Flags&syscall.O_TRUNC != 0 {
+		return fuse.EROFS
 	}
-	f, err := n.m.openFile(n.path)
+	n := m.nodes.get(in.NodeId)
+	if n == nil {
+		return errStale
+	}
+	path := n.path()
+	f, err := m.openFile(path)
 	if err != nil {
-		return nil, 0, n.m.fail("open", n.path, err)
+		return m.fail("open", path, err)
 	}
-	f.back(n)
 	// There is nothing to write back at close(2), so no need to be asked.
-	open := uint32(fuse.FOPEN_NOFLUSH)
+	out.OpenFlags = fuse.FOPEN_NOFLUSH
 	if f.volatile {
-		open |= fuse.FOPEN_DIRECT_IO
+		out.OpenFlags |= fuse.FOPEN_DIRECT_IO
+	} else if id := f.back(n); id != 0 {
+		out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
+		out.BackingID = id
 	} else {
-		open |= fuse.FOPEN_KEEP_CACHE
+		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}
-	return f, open, 0
+	out.Fh = m.files.add(f)
+	return fuse.OK
 }
 
 func (m *mount) openFile(name string) (*file, error) {
@@ -73,7 +74,12 @@ func (m *mount) openFile(name string) (*file, error) {
 	return h, nil
 }
 
-func (f *file) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+func (m *mount) Read(_ <-chan struct{}, in *fuse.ReadIn, dest []byte) (fuse.ReadResult, fuse.Status) {
+	f := m.files.get(in.Fh)
+	if f == nil {
+		return nil, errHandle
+	}
+	off := int64(in.Offset)
 	var n int
 	var err error
 	if f.volatile {
@@ -84,11 +90,11 @@ func (f *file) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult,
 	if err != nil {
 		no := errno(err)
 		if no == syscall.EIO && !f.logged.Swap(true) {
-			f.m.log.Error("input/output error", "op", "read", "path", f.path, "offset", off, "cause", err)
+			m.log.Error("input/output error", "op", "read", "path", f.path, "offset", off, "cause", err)
 		}
-		return nil, no
+		return nil, fuse.Status(no)
 	}
-	return fuse.ReadResultData(dest[:n]), 0
+	return fuse.ReadResultData(dest[:n]), fuse.OK
 }
 
 // read reads up to the size of the file, all or nothing: a reply that is short
@@ -120,14 +126,25 @@ func (f *file) readVolatile(dest []byte, off int64) (int, error) {
 	return 0, err
 }
 
-func (f *file) Release(context.Context) syscall.Errno {
-	var err error
-	if f.file != nil {
-		err = f.file.Close()
-	} else if c, ok := f.content.(io.Closer); ok {
-		err = c.Close()
+func (m *mount) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
+	f := m.files.remove(in.Fh)
+	if f == nil {
+		return
 	}
-	return errno(errors.Join(err, f.backed.release())) // which the kernel does not read
+	if err := f.close(); err != nil {
+		m.log.Debug("close", "path", f.path, "cause", err) // it can be told nobody
+	}
+}
+
+func (f *file) close() error {
+	err := f.release()
+	if f.file != nil {
+		return errors.Join(err, f.file.Close())
+	}
+	if c, ok := f.content.(io.Closer); ok {
+		return errors.Join(err, c.Close())
+	}
+	return err
 }
 
 // sequential reads at any offset from a file that only goes forward, by opening

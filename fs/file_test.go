@@ -111,7 +111,7 @@ func TestSequential(t *testing.T) {
 	m := fstest.MapFS{"plain": {Data: content, Mode: 0444}}
 	var opened atomic.Int32
 	tree := override(m, "plain", func(f iofs.File) iofs.File { opened.Add(1); return plainFile{f, &opened} })
-	mnt := newRoot(tree, (&Options{}).settings()).m
+	mnt := newMount(tree, (&Options{}).settings())
 
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -129,7 +129,9 @@ func TestSequential(t *testing.T) {
 			t.Fatalf("%d bytes at %d: %d, %v", len(buf), off, n, err)
 		}
 	}
-	f.Release(t.Context())
+	if err := f.close(); err != nil {
+		t.Error(err)
+	}
 	if n := opened.Load(); n != 0 {
 		t.Errorf("%d files left open", n)
 	}

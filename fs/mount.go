@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"syscall"
 
-	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +25,7 @@ type Server struct {
 	dir   string
 	dev   uint64 // st_dev of all files in the mount
 	guard *guard
-	root  *node
+	mount *mount
 	log   *slog.Logger
 	plain error         // why there is no passthrough, nil if there is
 	done  chan struct{} // closed when serving has ended
@@ -68,14 +67,12 @@ func Mount(dir string, tree iofs.FS, opts Options) (*Server, error) {
 // serve answers the requests that come through fd, which it takes over.
 func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 	set := opts.settings()
-	options := set.fuseOptions()
 	errorLog := slog.NewLogLogger(set.log.Handler(), slog.LevelWarn)
 	if opts.Debug {
 		errorLog = slog.NewLogLogger(set.log.Handler(), slog.LevelDebug)
 	}
-	options.Logger = errorLog
-	root := newRoot(tree, set)
-	g := &guard{fs: fusefs.NewNodeFS(root, options), log: set.log}
+	m := newMount(tree, set)
+	g := &guard{fs: m, log: set.log}
 
 	depth := 0
 	if set.backing != nil {
@@ -101,7 +98,7 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, guard: g, root: root, log: set.log, done: make(chan struct{})}
+	s := &Server{dir: dir, guard: g, mount: m, log: set.log, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		raw.Serve()
@@ -113,7 +110,7 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 	}
 	s.dev = st.Dev
 	s.raiseReadAhead()
-	s.plain = root.m.probe(raw)
+	s.plain = m.probe()
 	return s, nil
 }
 

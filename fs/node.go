@@ -1,81 +1,69 @@
 package fs
 
 import (
-	"context"
 	"errors"
 	iofs "io/fs"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
-	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/snapfs/snapfs/internal/attr"
 )
 
-// mount is what all nodes of one mount share.
+// mount answers the kernel's requests from the tree. What it does not implement
+// of the protocol, the guard does not let through.
 type mount struct {
+	fuse.RawFileSystem
 	tree iofs.FS
 	settings
 	passthroughState
+	nodes nodes
+	files handles[file]
+	dirs  handles[dir]
 }
 
-// node is a file, directory or link that the kernel knows. A file that was
-// reached by two paths and has one identity is one node, with the path it was
-// reached by first.
-type node struct {
-	fusefs.Inode
-	m    *mount
-	path string // in the tree; "." is the root
-
-	plain atomic.Int32 // open handles that could have been passthrough and are not
-}
-
-var (
-	_ fusefs.NodeLookuper       = (*node)(nil)
-	_ fusefs.NodeGetattrer      = (*node)(nil)
-	_ fusefs.NodeReadlinker     = (*node)(nil)
-	_ fusefs.NodeOpener         = (*node)(nil)
-	_ fusefs.NodeOpendirHandler = (*node)(nil)
-	_ fusefs.NodeGetxattrer     = (*node)(nil)
-	_ fusefs.NodeListxattrer    = (*node)(nil)
-	_ fusefs.NodeStatfser       = (*node)(nil)
-)
-
-// newRoot returns the node for the root of the tree.
-func newRoot(tree iofs.FS, s settings) *node {
-	return &node{m: &mount{tree: tree, settings: s}, path: "."}
-}
-
-// fuseOptions returns what go-fuse has to know to serve the nodes.
-func (s *settings) fuseOptions() *fusefs.Options {
-	return &fusefs.Options{
-		EntryTimeout:    &s.cache,
-		NegativeTimeout: &s.cache,
-		// No AttrTimeout: go-fuse would put it where a node wants none, as
-		// it cannot tell 0 from "not set". See cacheTime.
-		NullPermissions: true, // a mode of 0 is a mode
-		RootStableAttr:  &fusefs.StableAttr{Ino: rootIno},
+func newMount(tree iofs.FS, s settings) *mount {
+	return &mount{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(),
+		tree:          tree,
+		settings:      s,
+		nodes:         newNodes(&node{dir: ".", ino: rootIno, mode: syscall.S_IFDIR}),
 	}
 }
 
-// stat describes the node itself; links are not followed.
-func (n *node) stat() (iofs.FileInfo, error) {
-	return iofs.Lstat(n.m.tree, n.path)
+// Init is called before the first request.
+func (m *mount) Init(s *fuse.Server) { m.server = s }
+
+func (m *mount) String() string { return fsType }
+
+// stat describes the file itself; links are not followed.
+func (m *mount) stat(path string) (iofs.FileInfo, error) {
+	return iofs.Lstat(m.tree, path)
 }
 
-func (n *node) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	fi, err := n.stat()
+func (m *mount) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	n := m.nodes.get(in.NodeId)
+	if n == nil {
+		return errStale
+	}
+	path := n.path()
+	fi, err := m.stat(path)
 	if err != nil {
-		return n.m.fail("getattr", n.path, err)
+		return m.fail("getattr", path, err)
 	}
-	n.m.attr(fi, n.StableAttr().Ino, &out.Attr)
-	n.m.linkSize(n.path, fi, &out.Attr)
-	out.SetTimeout(n.m.cacheTime(fi))
-	return 0
+	m.attr(fi, n.ino, &out.Attr)
+	m.linkSize(path, fi, &out.Attr)
+	out.SetTimeout(m.cacheTime(fi))
+	return fuse.OK
 }
+
+// errStale answers for nodes, and errHandle for handles, that are not there.
+const (
+	errStale  = fuse.Status(syscall.ESTALE)
+	errHandle = fuse.Status(syscall.EBADF)
+)
 
 // cacheTime returns how long the attributes of a file are valid. The kernel
 // rounds anything but 0 up to a tick of its clock.
@@ -86,33 +74,48 @@ func (m *mount) cacheTime(fi iofs.FileInfo) time.Duration {
 	return m.cache
 }
 
-func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	p := join(n.path, name)
-	if !iofs.ValidPath(p) || strings.Contains(name, "/") {
-		return nil, syscall.ENOENT // such as one that is not UTF-8: no tree has that
+func (m *mount) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	n := m.nodes.get(h.NodeId)
+	if n == nil {
+		return errStale
 	}
-	fi, err := iofs.Lstat(n.m.tree, p)
+	path := join(n.path(), name)
+	var fi iofs.FileInfo
+	err := error(iofs.ErrNotExist) // such as one that is not UTF-8: no tree has that
+	if name != "." && iofs.ValidPath(path) && !strings.Contains(name, "/") {
+		fi, err = m.stat(path)
+	}
 	if err != nil {
-		return nil, n.m.fail("lookup", p, err)
+		st := m.fail("lookup", path, err)
+		if st == fuse.ENOENT {
+			// No node, kept like one.
+			*out = fuse.EntryOut{}
+			out.SetEntryTimeout(m.cache)
+			st = fuse.OK
+		}
+		return st
 	}
-	return n.child(ctx, name, fi, out), 0
+	m.child(n.path(), name, fi, out)
+	return fuse.OK
 }
 
-// child returns the inode for the entry name of the directory n, and fills out
-// with its attributes.
-func (n *node) child(ctx context.Context, name string, fi iofs.FileInfo, out *fuse.EntryOut) *fusefs.Inode {
-	p := join(n.path, name)
-	id := fusefs.StableAttr{Mode: typeBits(fi.Mode()), Ino: ino(p, fi)}
-	n.m.attr(fi, id.Ino, &out.Attr)
-	n.m.linkSize(p, fi, &out.Attr)
-	out.SetAttrTimeout(n.m.cacheTime(fi))
-	if known := n.GetChild(name); known != nil && known.StableAttr() == id {
-		return known
+// child fills out with the entry name of the directory dir, a file that fi
+// describes, and counts that the kernel learns of it.
+func (m *mount) child(dir, name string, fi iofs.FileInfo, out *fuse.EntryOut) {
+	n := node{dir: dir, name: name, ino: ino(dir, name, fi), mode: typeBits(fi.Mode())}
+	if fi.IsDir() {
+		n.dir, n.name = join(dir, name), ""
 	}
-	// If another directory holds a node with this identity, go-fuse takes
-	// that one and drops ours.
-	return n.NewInode(ctx, &node{m: n.m, path: p}, id)
+	m.attr(fi, n.ino, &out.Attr)
+	if fi.Mode()&iofs.ModeSymlink != 0 {
+		m.linkSize(n.path(), fi, &out.Attr)
+	}
+	out.SetAttrTimeout(m.cacheTime(fi))
+	out.SetEntryTimeout(m.cache)
+	out.NodeId, out.Generation = m.nodes.enter(n), 0
 }
+
+func (m *mount) Forget(id, count uint64) { m.nodes.forget(id, count) }
 
 // linkSize sets the size of a link to the length of its target, as lstat(2)
 // promises, where the tree does not say.
@@ -125,27 +128,37 @@ func (m *mount) linkSize(name string, fi iofs.FileInfo, out *fuse.Attr) {
 	}
 }
 
-func (n *node) Readlink(context.Context) ([]byte, syscall.Errno) {
-	target, err := iofs.ReadLink(n.m.tree, n.path)
+func (m *mount) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
+	n := m.nodes.get(h.NodeId)
+	if n == nil {
+		return nil, errStale
+	}
+	path := n.path()
+	target, err := iofs.ReadLink(m.tree, path)
 	if err != nil {
-		return nil, n.m.fail("readlink", n.path, err)
+		return nil, m.fail("readlink", path, err)
 	}
 	// The kernel has room for a page with a NUL at its end, and takes an
 	// empty target for a broken reply.
 	if target == "" || len(target) >= syscall.PathMax {
-		return nil, n.m.fail("readlink", n.path, errLink)
+		return nil, m.fail("readlink", path, errLink)
 	}
-	return []byte(target), 0
+	return []byte(target), fuse.OK
 }
 
 var errLink = errors.New("link target is empty or longer than a path may be")
 
-func (n *node) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
+func (m *mount) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
 	*out = fuse.StatfsOut{Bsize: blockSize, Frsize: blockSize, NameLen: 255}
-	if n.m.totals != nil {
-		files, bytes := n.m.totals()
+	if m.totals != nil {
+		files, bytes := m.totals()
 		out.Files = uint64(max(files, 0))
 		out.Blocks = (uint64(max(bytes, 0)) + blockSize - 1) / blockSize
 	}
-	return 0
+	return fuse.OK
+}
+
+// Ioctl answers that there is none.
+func (m *mount) Ioctl(<-chan struct{}, *fuse.IoctlIn, []byte, *fuse.IoctlOut, []byte) fuse.Status {
+	return fuse.Status(syscall.ENOTTY)
 }

@@ -12,21 +12,29 @@ import (
 type openFiles struct {
 	mu    sync.Mutex
 	files map[*backed]struct{}
+	nodes map[*node]*openNode
 }
 
-func (o *openFiles) add(b *backed) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// add adds an open file, and returns how its node is open; o.mu is held.
+func (o *openFiles) add(b *backed) *openNode {
 	if o.files == nil {
-		o.files = map[*backed]struct{}{}
+		o.files, o.nodes = map[*backed]struct{}{}, map[*node]*openNode{}
 	}
 	o.files[b] = struct{}{}
+	on := o.nodes[b.n]
+	if on == nil {
+		on = &openNode{}
+		o.nodes[b.n] = on
+	}
+	return on
 }
 
+// remove undoes add; o.mu is held.
 func (o *openFiles) remove(b *backed) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	delete(o.files, b)
+	if on := o.nodes[b.n]; on.plain == 0 && on.passed == 0 {
+		delete(o.nodes, b.n)
+	}
 }
 
 // on returns the nodes with open files whose content lies in f.
@@ -50,11 +58,11 @@ func (o *openFiles) on(f *os.File) map[*node]struct{} {
 // files that fail.
 func (s *Server) Revoke(f *os.File) int {
 	count := 0
-	for n := range s.root.m.open.on(f) {
+	for n := range s.mount.open.on(f) {
 		if s.revoke(n) {
 			count++
 		} else {
-			s.log.Warn("an open file could not be revoked, and is read as its source is now", "path", n.path)
+			s.log.Warn("an open file could not be revoked, and is read as its source is now", "path", n.path())
 		}
 	}
 	return count
@@ -64,10 +72,9 @@ func (s *Server) Revoke(f *os.File) int {
 // turns out to be of another type than it was: it takes that for a server that
 // reuses numbers, and fails whatever holds the inode.
 func (s *Server) revoke(n *node) bool {
-	ino := n.StableAttr().Ino
-	s.guard.revoked.Store(ino, struct{}{})
-	defer s.guard.revoked.Delete(ino)
+	s.guard.revoked.Store(n.ino, struct{}{})
+	defer s.guard.revoked.Delete(n.ino)
 	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, filepath.Join(s.dir, n.path), unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS, &st)
+	err := unix.Statx(unix.AT_FDCWD, filepath.Join(s.dir, n.path()), unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS, &st)
 	return err == unix.EIO
 }

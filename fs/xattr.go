@@ -1,9 +1,10 @@
 package fs
 
 import (
-	"context"
+	iofs "io/fs"
 	"strings"
-	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/snapfs/snapfs/internal/attr"
 )
@@ -14,27 +15,27 @@ const Prefix = "user.snapfs."
 // maxXattrName is the longest name of an extended attribute (XATTR_NAME_MAX).
 const maxXattrName = 255
 
-func (n *node) Getxattr(_ context.Context, name string, dest []byte) (uint32, syscall.Errno) {
+func (m *mount) GetXAttr(_ <-chan struct{}, h *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
 	name, ok := strings.CutPrefix(name, Prefix)
 	if !ok {
-		return 0, syscall.ENODATA // asked for security.* at every turn: no Stat
+		return 0, fuse.ENODATA // asked for security.* at every turn: no Stat
 	}
-	fi, err := n.stat()
-	if err != nil {
-		return 0, n.m.fail("getxattr", n.path, err)
+	fi, st := m.statNode("getxattr", h.NodeId)
+	if st != fuse.OK {
+		return 0, st
 	}
 	for k, v := range attr.All(fi) {
 		if k == name {
 			return copyOut(dest, v)
 		}
 	}
-	return 0, syscall.ENODATA
+	return 0, fuse.ENODATA
 }
 
-func (n *node) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno) {
-	fi, err := n.stat()
-	if err != nil {
-		return 0, n.m.fail("listxattr", n.path, err)
+func (m *mount) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+	fi, st := m.statNode("listxattr", h.NodeId)
+	if st != fuse.OK {
+		return 0, st
 	}
 	var b strings.Builder
 	for k := range attr.All(fi) {
@@ -48,11 +49,25 @@ func (n *node) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno)
 	return copyOut(dest, b.String())
 }
 
+// statNode describes the file of a node.
+func (m *mount) statNode(op string, id uint64) (iofs.FileInfo, fuse.Status) {
+	n := m.nodes.get(id)
+	if n == nil {
+		return nil, errStale
+	}
+	path := n.path()
+	fi, err := m.stat(path)
+	if err != nil {
+		return nil, m.fail(op, path, err)
+	}
+	return fi, fuse.OK
+}
+
 // copyOut gives s to a caller with room for len(dest) bytes. A caller without
 // any asks for the length.
-func copyOut(dest []byte, s string) (uint32, syscall.Errno) {
+func copyOut(dest []byte, s string) (uint32, fuse.Status) {
 	if len(s) > len(dest) {
-		return uint32(len(s)), syscall.ERANGE
+		return uint32(len(s)), fuse.ERANGE
 	}
-	return uint32(copy(dest, s)), 0
+	return uint32(copy(dest, s)), fuse.OK
 }
