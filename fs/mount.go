@@ -89,11 +89,11 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 		ExplicitDataCacheControl: true, // contents do not change behind our back
 		IgnoreSecurityLabels:     true,
 		DisableSplice:            true, // replies are in memory
-		// Attributes with the listing, but only while somebody looks at them.
-		ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO,
-		MaxStackDepth:     depth,
-		Debug:             opts.Debug,
-		Logger:            errorLog,
+		MaxStackDepth:            depth,
+		Debug:                    opts.Debug,
+		Logger:                   errorLog,
+		// Attributes come with all of a listing: CAP_READDIRPLUS_AUTO would
+		// make most files of a large directory a request of their own.
 	})
 	if err != nil {
 		return nil, err
