@@ -28,8 +28,8 @@ type findCmd struct {
 	Larger      string   `placeholder:"SIZE" help:"Of more bytes than that, such as 10MB or 1GiB."`
 	At          string   `placeholder:"POINT" help:"Point in time as for ls, or all for every copy in every layer."`
 	Long        bool     `short:"l" help:"Show size, time and layer."`
-	JSON        bool     `name:"json" help:"One JSON object a line, as ls has them."`
-	Print0      bool     `name:"print0" short:"0" help:"End each path with a zero byte, for xargs -0."`
+	JSON        bool     `name:"json" xor:"form" help:"One JSON object a line, as ls has them."`
+	Print0      bool     `name:"print0" short:"0" xor:"form" help:"End each path with a zero byte, for xargs -0."`
 	ghostsFlag
 	snapArg
 }
