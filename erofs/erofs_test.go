@@ -96,16 +96,16 @@ func (w *buffer) Seek(off int64, whence int) (int64, error) {
 // TestImage reads an image without the kernel.
 func TestImage(t *testing.T) {
 	good, bad, contents := sample(t, t.TempDir())
-	_, devices, err := group(slices.Values(slices.Concat(good, bad, good)))
+	ds, err := group(slices.Values(slices.Concat(good, bad, good)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var w buffer
-	if err := write(&w, devices); err != nil {
+	if err := write(&w, ds.all); err != nil {
 		t.Fatal(err)
 	}
 	var files []io.ReaderAt
-	for _, d := range devices {
+	for _, d := range ds.all {
 		files = append(files, d.file)
 	}
 	image, err := erofs.Open(bytes.NewReader(w.b), erofs.WithExtraDevices(files...))
@@ -113,7 +113,7 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{}
-	for _, d := range devices {
+	for _, d := range ds.all {
 		for _, e := range good {
 			if e.File == d.file {
 				want[d.name(e.Off, e.Size)] = string(contents[e.File][e.Off : e.Off+e.Size])
@@ -134,9 +134,9 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// mount mounts an image for the time of a test, which it skips where that is
+// mounted mounts an image for the time of a test, which it skips where that is
 // not possible.
-func mount(t testing.TB, extents []attr.Run) *Image {
+func mounted(t testing.TB, extents []attr.Run) *Image {
 	t.Helper()
 	m, err := Mount(slices.Values(extents), Options{})
 	if errors.Is(err, ErrUnavailable) {
@@ -158,7 +158,7 @@ func mount(t testing.TB, extents []attr.Run) *Image {
 
 func TestMount(t *testing.T) {
 	good, bad, contents := sample(t, t.TempDir())
-	m := mount(t, slices.Concat(bad, good, bad))
+	m := mounted(t, slices.Concat(bad, good, bad))
 	if m.Len() != len(good) {
 		t.Errorf("Len is %d, want %d", m.Len(), len(good))
 	}
@@ -219,7 +219,7 @@ func TestRelease(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	mounts, fds := read(t, "/proc/self/mountinfo"), openFiles(t)
-	m := mount(t, good)
+	m := mounted(t, good)
 	if now := read(t, "/proc/self/mountinfo"); now != mounts {
 		t.Errorf("the mount is visible:\n%s", now)
 	}
@@ -278,7 +278,7 @@ func TestPlace(t *testing.T) {
 		t.Skip("no tmpfs at " + shm)
 	}
 	good, _, contents := sample(t, t.TempDir())
-	mount(t, good) // or skip
+	mounted(t, good) // or skip
 	bad := []string{t.TempDir() + "/none", shm}
 	t.Setenv("TMPDIR", bad[0])
 	_, err := Mount(slices.Values(good), Options{TempDirs: bad})
@@ -308,7 +308,7 @@ func BenchmarkMount(b *testing.B) {
 	for i := range int64(40_000) {
 		extents = append(extents, run(f, i*1024, 1000))
 	}
-	mount(b, extents)
+	mounted(b, extents)
 	b.ReportAllocs()
 	for b.Loop() {
 		m, err := Mount(slices.Values(extents), Options{})

@@ -55,37 +55,57 @@ func (d *device) name(off, size int64) string {
 	return string(b)
 }
 
+// devices are the files that extents of one image are of.
+type devices struct {
+	byFile map[*os.File]*device
+	all    []*device // by their numbers
+}
+
+// of returns the device of an extent, nil if no image can hold the extent.
+func (ds *devices) of(e attr.Run) (*device, error) {
+	if !fits(e) {
+		return nil, nil
+	}
+	d := ds.byFile[e.File]
+	if d == nil {
+		st, err := e.File.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if len(ds.all) == maxDevices {
+			return nil, nil
+		}
+		d = &device{file: e.File, number: len(ds.all), size: st.Size()}
+		if ds.byFile == nil {
+			ds.byFile = map[*os.File]*device{}
+		}
+		ds.byFile[e.File], ds.all = d, append(ds.all, d)
+	}
+	// The kernel reads whole blocks, and fails at one that is cut off.
+	if (e.Off+e.Size+BlockSize-1)/BlockSize > d.size/BlockSize {
+		return nil, nil
+	}
+	return d, nil
+}
+
 // group sorts extents by their devices. Those that do not fit are left out.
-func group(extents iter.Seq[attr.Run]) (map[*os.File]*device, []*device, error) {
-	byFile := map[*os.File]*device{}
-	var all []*device
+func group(extents iter.Seq[attr.Run]) (devices, error) {
+	var ds devices
 	for e := range extents {
-		if !fits(e) {
-			continue
+		d, err := ds.of(e)
+		if err != nil {
+			return ds, err
 		}
-		d := byFile[e.File]
-		if d == nil {
-			st, err := e.File.Stat()
-			if err != nil {
-				return nil, nil, err
-			}
-			if len(all) == maxDevices {
-				continue
-			}
-			d = &device{file: e.File, number: len(all), size: st.Size()}
-			byFile[e.File], all = d, append(all, d)
-		}
-		// The kernel reads whole blocks, and fails at one that is cut off.
-		if (e.Off+e.Size+BlockSize-1)/BlockSize <= d.size/BlockSize {
-			d.files = append(d.files, file{name: d.name(e.Off, e.Size), off: e.Off, size: e.Size})
+		if d != nil {
+			d.files = append(d.files, file{name: d.name(e.Off, e.Size), off: e.Off, size: e.Size, mode: 0o400})
 		}
 	}
-	for _, d := range all {
+	for _, d := range ds.all {
 		slices.SortFunc(d.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
 		d.files = slices.Compact(d.files)
 		d.count = len(d.files)
 	}
-	return byFile, all, nil
+	return ds, nil
 }
 
 // probeName is the name of an empty file in each image, which no extent has.
@@ -95,15 +115,23 @@ const probeName = "probe"
 func write(w io.WriteSeeker, devices []*device) error {
 	image := erofs.Create(w, erofs.WithBlockSize(BlockSize), erofs.WithBuildTime(0, 0))
 	// Not image.Create, which makes a temporary file for the contents.
-	if err := image.CopyFrom(&tree{[]file{{name: probeName}}}, erofs.MetadataOnly()); err != nil {
+	if err := image.CopyFrom(&tree{[]file{{name: probeName, mode: 0o400}}}, erofs.MetadataOnly()); err != nil {
 		return err
 	}
+	if err := refer(image, devices); err != nil {
+		return err
+	}
+	return image.Close()
+}
+
+// refer adds the files of the devices to the image.
+func refer(image *erofs.Writer, devices []*device) error {
 	for _, d := range devices {
 		if err := image.CopyFrom(d, erofs.MetadataOnly()); err != nil {
 			return fmt.Errorf("image of %s: %w", d.file.Name(), err)
 		}
 	}
-	return image.Close()
+	return nil
 }
 
 // Open implements [fs.FS]. The copy is without contents, so nothing is opened.
@@ -128,20 +156,29 @@ func (d *device) DeviceBlocks() uint64 {
 	return min(uint64(d.size+BlockSize-1)/BlockSize, math.MaxUint32)
 }
 
-// file is an extent as go-erofs sees it.
+// file is an extent as go-erofs sees it. Its name may be a path.
 type file struct {
 	name      string
 	off, size int64
+	mode      fs.FileMode
+	stat      *erofs.Stat // owner and time, nil for root and 1970
 }
 
 func (f *file) Name() string               { return f.name }
 func (f *file) Size() int64                { return f.size }
-func (f *file) Mode() fs.FileMode          { return 0o400 }
+func (f *file) Mode() fs.FileMode          { return f.mode }
 func (f *file) Type() fs.FileMode          { return 0 }
 func (f *file) ModTime() time.Time         { return time.Time{} }
 func (f *file) IsDir() bool                { return false }
-func (f *file) Sys() any                   { return nil }
 func (f *file) Info() (fs.FileInfo, error) { return f, nil }
+
+// Sys tells go-erofs the owner and the time.
+func (f *file) Sys() any {
+	if f.stat == nil {
+		return nil
+	}
+	return f.stat
+}
 
 // DataRange tells go-erofs where the contents are.
 func (f *file) DataRange() []erofs.DataRange {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -46,24 +47,34 @@ type Image struct {
 // [BlockSize], those whose last block of that size is cut off by the end of
 // their file, and those that end behind 2 TiB. The image must be closed.
 func Mount(extents iter.Seq[attr.Run], opts Options) (*Image, error) {
-	devices, order, err := group(extents)
+	ds, err := group(extents)
 	if err != nil {
 		return nil, err
 	}
-	dirs := opts.TempDirs
+	fd, err := mount(opts.TempDirs, "", &ds, func(f *os.File, _ string) error { return write(f, ds.all) })
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range ds.all {
+		d.files = nil
+	}
+	return &Image{root: fd, devices: ds.byFile}, nil
+}
+
+// mount mounts what write writes into a file in the first of the directories
+// that can hold it, and returns the descriptor of the mount. The source is that
+// of [TreeOptions]; if empty, it is a descriptor of this process.
+func mount(dirs []string, source string, ds *devices, write func(f *os.File, dir string) error) (fd int, err error) {
 	if len(dirs) == 0 {
 		dirs = []string{os.TempDir(), "/var/tmp"}
 	}
 	before := queues()
 	var failed error
 	for _, dir := range dirs {
-		fd, err := mountIn(dir, order)
+		fd, err := mountIn(dir, source, ds.all, write)
 		if err == nil {
 			raiseReadAhead(before)
-			for _, d := range order {
-				d.files = nil
-			}
-			return &Image{root: fd, devices: devices}, nil
+			return fd, nil
 		}
 		if failed != nil {
 			err = fmt.Errorf("%w; %w", failed, err)
@@ -73,15 +84,15 @@ func Mount(extents iter.Seq[attr.Run], opts Options) (*Image, error) {
 			break
 		}
 	}
-	return nil, failed
+	return -1, failed
 }
 
 // errPlace is the class of errors that have to do with the directory of the
 // image.
 var errPlace = errors.New("bad place for an image")
 
-// mountIn mounts the image of the devices by means of a file in dir.
-func mountIn(dir string, devices []*device) (fd int, err error) {
+// mountIn is mount by means of a file in dir.
+func mountIn(dir, source string, devices []*device, write func(f *os.File, dir string) error) (fd int, err error) {
 	fsys, err := unix.Fsopen("erofs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, unavailable(refused(err))
@@ -95,10 +106,18 @@ func mountIn(dir string, devices []*device) (fd int, err error) {
 	if err != nil {
 		return -1, unavailable(fmt.Errorf("image in %s: %w", dir, classed{err, errPlace}))
 	}
-	if err := write(f, devices); err != nil {
+	if err := write(f, dir); err != nil {
 		return -1, err
 	}
-	fd, err = attach(fsys, f, devices)
+	image := procPath(f)
+	if source != "" {
+		var remove func() error
+		if image, remove, err = named(dir, source, image); err != nil {
+			return -1, err
+		}
+		defer func() { err = errors.Join(err, remove()) }()
+	}
+	fd, err = attach(fsys, image, devices)
 	if errors.Is(err, unix.ENOTBLK) {
 		err = fmt.Errorf("image in %s: %w", dir, classed{errors.New("the kernel mounts no files (Linux does since 6.12), or none of that file system"), errPlace})
 	}
@@ -147,16 +166,32 @@ func suits(f *os.File) error {
 	return nil
 }
 
+// named makes a link to the path of an image, for as long as it takes to mount
+// it: the table of mounts then tells the name of the link.
+func named(dir, source, image string) (link string, remove func() error, err error) {
+	pattern, name := filepath.Split(source)
+	tmp, err := os.MkdirTemp(dir, filepath.Clean(pattern))
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() error { return os.RemoveAll(tmp) }
+	link = filepath.Join(tmp, name)
+	if err := os.Symlink(image, link); err != nil {
+		return "", nil, errors.Join(err, remove())
+	}
+	return link, remove, nil
+}
+
 // attach mounts the image with the devices, fsys being what fsopen returned, and
 // returns the descriptor of the mount.
-func attach(fsys int, image *os.File, devices []*device) (int, error) {
+func attach(fsys int, image string, devices []*device) (int, error) {
 	fail := func(op string, err error) (int, error) {
 		if text := messages(fsys); text != "" {
 			return -1, fmt.Errorf("%s: %w: %s", op, err, text)
 		}
 		return -1, fmt.Errorf("%s: %w", op, err)
 	}
-	if err := unix.FsconfigSetString(fsys, "source", procPath(image)); err != nil {
+	if err := unix.FsconfigSetString(fsys, "source", image); err != nil {
 		return fail("erofs source", err)
 	}
 	for _, d := range devices {

@@ -33,15 +33,21 @@ func (m *mount) attr(fi iofs.FileInfo, ino uint64, out *fuse.Attr) {
 	}
 }
 
+// Perm returns the permission bits that a mount shows for a file of the mode.
+func (o *Options) Perm(mode iofs.FileMode) iofs.FileMode {
+	s := o.settings()
+	return iofs.FileMode(s.perm(mode))
+}
+
 // perm returns the permission bits to show for a file of the mode.
-func (m *mount) perm(mode iofs.FileMode) uint32 {
+func (s *settings) perm(mode iofs.FileMode) uint32 {
 	switch {
 	case mode&iofs.ModeSymlink != 0:
 		return 0777 // as on every Linux file system; never checked
-	case mode.IsDir() && m.dirMode != 0:
-		return uint32(m.dirMode)
-	case !mode.IsDir() && m.fileMode != 0:
-		return uint32(m.fileMode)
+	case mode.IsDir() && s.dirMode != 0:
+		return uint32(s.dirMode)
+	case !mode.IsDir() && s.fileMode != 0:
+		return uint32(s.fileMode)
 	}
 	return uint32(mode.Perm() &^ 0222)
 }

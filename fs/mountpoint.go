@@ -7,6 +7,7 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
@@ -31,7 +32,7 @@ func checkMountPoint(dir string, sourceDirs []string) error {
 	// hangs or has died, and reading it cannot block.
 	if m, err := findMount(dir); err != nil {
 		return err
-	} else if m != nil && m.FSType == "fuse."+fsType {
+	} else if m != nil && ours(m) {
 		return busyMountPoint(m)
 	}
 	real, err := resolve(dir)
@@ -65,6 +66,18 @@ func checkMountPoint(dir string, sourceDirs []string) error {
 	}
 	return nil
 }
+
+// ours reports whether a mount is one of snapfs: served by a process, or by the
+// kernel from an image. Of the latter nothing tells but the directory that the
+// image was in.
+func ours(m *mountinfo.Info) bool {
+	return m.FSType == "fuse."+fsType ||
+		m.FSType == "erofs" && strings.HasPrefix(filepath.Base(filepath.Dir(m.Source)), ImagePrefix)
+}
+
+// ImagePrefix is what the directory of the source begins with of a mount of
+// EROFS that [Unmount] takes for one of snapfs.
+const ImagePrefix = "snapfs-"
 
 func busyMountPoint(m *mountinfo.Info) error {
 	state := "is already mounted here"

@@ -23,7 +23,7 @@ func Unmount(dir string, lazy bool) error {
 	if err != nil {
 		return &mountError{"unmount", dir, err, nil}
 	}
-	if m == nil || m.FSType != "fuse."+fsType {
+	if m == nil || !ours(m) {
 		return &mountError{"unmount", dir, ErrNotMounted, []error{ErrMountPoint}}
 	}
 	if lazy {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -274,7 +273,7 @@ func (r *runner) mounted(ctx context.Context, s Subject) (err error) {
 	}
 	defer func() { err = errors.Join(err, m.close()) }()
 	r.add("open, warm", s.Name, m.took.Seconds())
-	if r.data.Keys > 0 && strings.HasPrefix(s.Name, "snapfs ") {
+	if r.data.Keys > 0 && s.control {
 		v, err := list(filepath.Join(m.dir, ".snapfs", "bolt", r.data.Paths[0], sample.KeysBucket))
 		if err != nil {
 			return err

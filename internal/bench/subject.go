@@ -25,9 +25,10 @@ type Subject struct {
 	Name  string
 	Chain bool // whether it shows a chain of several tars as one tree
 
-	needs []string // programs
-	mount func(d *Data, scratch, mnt string) []string
-	umnt  func(mnt string) []string
+	control bool     // whether it shows Bolt files as directories, in .snapfs
+	needs   []string // programs
+	mount   func(d *Data, scratch, mnt string) []string
+	umnt    func(mnt string) []string
 }
 
 // Mounts returns all programs that can be measured: snapfs, whose command line
@@ -36,7 +37,7 @@ func Mounts(self []string) []Subject {
 	command := func(args ...string) []string { return append(append([]string{}, self...), args...) }
 	snapfs := func(engine string) Subject {
 		return Subject{
-			Name: "snapfs " + engine, Chain: true,
+			Name: "snapfs " + engine, Chain: true, control: engine != "kernel",
 			mount: func(d *Data, _, mnt string) []string {
 				return command("mount", "--engine="+engine, d.Tars[0], mnt)
 			},
@@ -45,6 +46,7 @@ func Mounts(self []string) []Subject {
 	}
 	fusermount := func(mnt string) []string { return []string{"fusermount3", "-u", mnt} }
 	return []Subject{
+		snapfs("kernel"),
 		snapfs("passthrough"),
 		snapfs("plain"),
 		{
