@@ -187,8 +187,10 @@ func remove(path string) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	last := -1
 	for {
-		if _, err := os.Lstat(path + "." + strconv.Itoa(last+1)); err != nil {
+		if _, err := os.Lstat(path + "." + strconv.Itoa(last+1)); errors.Is(err, fs.ErrNotExist) {
 			break
+		} else if err != nil {
+			return err
 		}
 		last++
 	}
