@@ -27,7 +27,7 @@ type Layer struct {
 	Err         error     `json:"-"`             // what cut the index short; nil for a whole layer
 
 	number   int
-	file     *os.File
+	file     *os.File        // nil if it could not be opened
 	stamp    stamp           // of the file when it was opened
 	index    *tarindex.Index // nil if nothing could be indexed
 	early    *early          // what was read for the prediction, until it is used
@@ -59,17 +59,17 @@ func openLayer(path string, number int) (*Layer, error) {
 	if err != nil {
 		return l, err
 	}
-	l.file = f
 	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+	}
+	if err == nil {
+		l.stamp, err = stampOf(f)
+	}
 	if err != nil {
-		return l, err
+		return l, errors.Join(err, f.Close())
 	}
-	if !st.Mode().IsRegular() {
-		return l, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
-	}
-	if l.stamp, err = stampOf(f); err != nil {
-		return l, err
-	}
+	l.file = f
 	l.Size = l.stamp.size
 	l.index, err = tarindex.Build(f, l.Size, tarindex.Options{Layer: number, Predict: l.predict})
 	if err != nil {

@@ -40,8 +40,12 @@ func stampOf(f *os.File) (stamp, error) {
 	}
 }
 
-// changed returns ErrChanged, with what has changed, if the tar has.
+// changed returns ErrChanged, with what has changed, if the tar has. A layer
+// that could not be opened has none.
 func (l *Layer) changed() error {
+	if l.file == nil {
+		return nil
+	}
 	now, err := stampOf(l.file)
 	switch {
 	case err != nil:

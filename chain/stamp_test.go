@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,40 @@ func TestWatch(t *testing.T) {
 	}
 	if len(told) != 0 {
 		t.Errorf("told of layer %s as well", <-told)
+	}
+}
+
+// TestWatchUnopened watches a chain whose full snapshot is not there, and that
+// has a directory for a layer.
+func TestWatchUnopened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snap")
+	err := sample.Write(path,
+		sample.Layer{Time: at(0)},
+		sample.Layer{Time: at(1)},
+		sample.Layer{Time: at(2), Files: []sample.File{file("a/b/2", "two", 1)}})
+	if err := errors.Join(err, os.Remove(path), os.Remove(path+".0"), os.Mkdir(path+".0", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := chain.Open(path, chain.Options{Keep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, l := range c.Layers()[:2] {
+		if l.Err == nil || l.File() != nil {
+			t.Errorf("layer %s: %v, open as %v", l.Name, l.Err, l.File())
+		}
+	}
+	if err := os.Truncate(path+".1", 600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	told := ""
+	if err := c.Watch(ctx, func(l *chain.Layer, err error) {
+		told += l.Name
+		cancel()
+	}); err != nil || told != "1" {
+		t.Errorf("told of %q, %v", told, err)
 	}
 }
 

@@ -23,6 +23,9 @@ func (c *Chain) Watch(ctx context.Context, changed func(l *Layer, err error)) er
 	defer events.Close()
 	defer context.AfterFunc(ctx, func() { events.Close() })()
 	for _, l := range c.layers {
+		if l.file == nil {
+			continue
+		}
 		// By descriptor: the file that is open, whatever has its name.
 		if _, err := unix.InotifyAddWatch(fd, fmt.Sprintf("/proc/self/fd/%d", l.file.Fd()), unix.IN_MODIFY|unix.IN_ATTRIB); err != nil {
 			return fmt.Errorf("watch %s: %w", l.Path, err)
@@ -47,5 +50,6 @@ func (c *Chain) Watch(ctx context.Context, changed func(l *Layer, err error)) er
 	}
 }
 
-// File returns the open file that the layer is. It is only borrowed.
+// File returns the open file that the layer is, nil if it could not be opened
+// ([Options.Keep]). It is only borrowed.
 func (l *Layer) File() *os.File { return l.file }
