@@ -16,7 +16,7 @@ import (
 // ErrChanged is returned when a file of a view is opened or read, and its tar
 // was written to after the chain had been opened: what lies at the offset of a
 // member may be anything by then. A tar that was removed, or had another one
-// moved to its place, is no such case. The chain keeps the old one open.
+// moved to its place, is no such case: see [ErrReplaced].
 var ErrChanged = errors.New("changed on disk since the chain was opened")
 
 // stamp is what tells whether a file was written to.

@@ -3,6 +3,7 @@ package chain_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -60,39 +61,63 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// TestWatch is told of a tar that is written to, once, and of no other.
+// TestWatch is told of tars that are written to, removed, renamed and replaced,
+// once, and of no other.
 func TestWatch(t *testing.T) {
-	c, path := write(t,
-		sample.Layer{Time: at(0), Files: []sample.File{file("a/b/1", "one", 1)}},
-		sample.Layer{Time: at(1), Files: []sample.File{file("a/b/2", "two", 1)}})
+	var layers []sample.Layer
+	for i := range 6 {
+		layers = append(layers, sample.Layer{Time: at(i), Files: []sample.File{file("a/b/1", "one", 1)}})
+	}
+	c, path := write(t, layers...)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	told, done := make(chan string, 10), make(chan error, 1)
+	told, done := make(chan string, 100), make(chan error, 1)
 	go func() {
 		done <- c.Watch(ctx, func(l *chain.Layer, err error) {
-			if !errors.Is(err, chain.ErrChanged) {
-				t.Error(err)
-			}
-			told <- l.Name
+			told <- fmt.Sprintf("%s: changed %t, replaced %t", l.Name, errors.Is(err, chain.ErrChanged), errors.Is(err, chain.ErrReplaced))
 		})
 	}()
-	for range 2 { // the second time it is known
-		if err := errors.Join(os.Remove(path), os.Truncate(path+".0", 600)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
+	want := func(what string) {
+		t.Helper()
+		if got := <-told; got != what {
+			t.Errorf("%s, want %s", got, what)
 		}
-		if err := os.Truncate(path+".0", 700); err != nil {
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if name := <-told; name != "0" {
-		t.Errorf("told of layer %s", name)
+	must(os.Link(path, path+".link"))
+	must(os.Remove(path + ".link")) // the kernel tells, and it is nothing
+	must(os.Remove(path))
+	want("full: changed false, replaced true")
+	must(os.Truncate(path+".0", 600))
+	want("0: changed true, replaced false")
+	must(os.Truncate(path+".0", 700)) // that is known
+	must(os.Rename(path+".1", path+".away"))
+	want("1: changed false, replaced true")
+	must(os.Rename(path+".away", path+".1")) // that too
+	must(os.WriteFile(path+".new", make([]byte, 10_000), 0o600))
+	must(os.Rename(path+".new", path+".2"))
+	want("2: changed false, replaced true")
+	must(os.Truncate(path+".1", 700)) // something else of the same tar
+	want("1: changed true, replaced false")
+	must(os.Rename(path+".0", path+".3"))
+	for range 2 { // of the same event, in the order of the chain
+		switch got := <-told; got {
+		case "0: changed false, replaced true", "3: changed false, replaced true":
+		default:
+			t.Error(got)
+		}
 	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	if len(told) != 0 {
-		t.Errorf("told of layer %s as well", <-told)
+		t.Errorf("told as well: %s", <-told)
 	}
 }
 
@@ -122,7 +147,7 @@ func TestWatchUnopened(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	told := ""
-	if err := c.Watch(ctx, func(l *chain.Layer, err error) {
+	if err := c.Watch(ctx, func(l *chain.Layer, _ error) {
 		told += l.Name
 		cancel()
 	}); err != nil || told != "1" {

@@ -48,6 +48,9 @@ With --engine kernel, files, names and attributes all come from the kernel, and 
 no .snapfs; mount a second time for it. It is refused for a snapshot with files that the kernel cannot serve. A tar that
 is written to, which other engines notice, is read as it is then: do so only with tars that nobody changes.
 
+With the other engines, files of a tar that is written to fail with EIO from then on; a tar that is replaced or removed
+is read as it was. Both are in the log: standard error with --foreground, or --log-file.
+
 Examples:
   snapfs mount /tmp/snap /mnt/snap
   snapfs mount --at 0 --mkdir /tmp/snap /mnt/before
@@ -186,8 +189,9 @@ func (c *mountCmd) options(source string) fs.Options {
 	return opts
 }
 
-// watch logs when a tar is written to, and has the files fail that are open in
-// it and that the kernel reads by itself, until stop is called.
+// watch logs when a tar is written to or replaced, until stop is called. If it is
+// written to, it has the files fail that are open in it and that the kernel reads
+// by itself.
 func watch(c *chain.Chain, s *fs.Server, log *slog.Logger) (stop func()) {
 	if c == nil {
 		return func() {}
@@ -197,6 +201,10 @@ func watch(c *chain.Chain, s *fs.Server, log *slog.Logger) (stop func()) {
 	go func() {
 		defer close(done)
 		err := c.Watch(ctx, func(l *chain.Layer, err error) {
+			if errors.Is(err, chain.ErrReplaced) {
+				log.Warn("the mount goes on with the old file", "layer", l.Name, "cause", err)
+				return
+			}
 			log.Error("its files fail from now on", "layer", l.Name, "cause", err, "revoked", s.Revoke(l.File()))
 		})
 		if err != nil {
