@@ -38,7 +38,7 @@ type Entry struct {
 	Path    string      // in the tree; directories may appear under another, see [Index]
 	Mode    fs.FileMode // type and permissions; a hard link has the type of its target
 	Size    int64       // as in the header: the bytes of a regular member, holes included
-	ModTime time.Time   // as in the header; in manifests of InfluxDB files have another
+	ModTime time.Time   // as in the header, in UTC; in manifests of InfluxDB files have another
 
 	Type         byte  // as tar.Header.Typeflag
 	HeaderOffset int64 // of the first header block in the archive, extended headers included
@@ -229,7 +229,7 @@ func (ix *Index) name(i int) string {
 }
 
 func (m *member) dataOffset() int64  { return m.header + int64(m.data)*blockSize }
-func (m *member) modTime() time.Time { return time.Unix(m.mtime, int64(m.nsec)) }
+func (m *member) modTime() time.Time { return time.Unix(m.mtime, int64(m.nsec)).UTC() }
 
 func (m *member) isDir() bool { return m.typ == tar.TypeDir || m.flags&flagDir != 0 }
 

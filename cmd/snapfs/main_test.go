@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/moby/sys/mountinfo"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,6 +26,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Of this process, and of the program in scripts: what is printed is in UTC
+	// wherever one is.
+	time.Local = time.FixedZone("test", -5*60*60)
 	testscript.Main(m, map[string]func(){"snapfs": main})
 }
 
