@@ -185,19 +185,26 @@ func remove(path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	last := -1
-	for {
-		if _, err := os.Lstat(path + "." + strconv.Itoa(last+1)); errors.Is(err, fs.ErrNotExist) {
-			break
-		} else if err != nil {
-			return err
-		}
-		last++
+	n, err := incrementals(path)
+	if err != nil {
+		return err
 	}
-	for ; last >= 0; last-- {
-		if err := os.Remove(path + "." + strconv.Itoa(last)); err != nil {
+	for n--; n >= 0; n-- {
+		if err := os.Remove(path + "." + strconv.Itoa(n)); err != nil {
 			return err
 		}
 	}
 	return os.Remove(path)
+}
+
+// incrementals returns how many there are without a gap. One that cannot be
+// looked at is an error, and not the end: it may be there.
+func incrementals(path string) (n int, err error) {
+	for ; ; n++ {
+		if _, err := os.Lstat(path + "." + strconv.Itoa(n)); errors.Is(err, fs.ErrNotExist) {
+			return n, nil
+		} else if err != nil {
+			return 0, err
+		}
+	}
 }

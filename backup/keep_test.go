@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestPattern(t *testing.T) {
@@ -95,5 +97,23 @@ func TestPrune(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "b", name)); (err == nil) != there {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestIncrementals counts up to a gap. Where the name of the next is longer than
+// names may be, no one knows whether it is there.
+func TestIncrementals(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snap")
+	for i, name := range []string{"", ".0", ".1", ".3"} {
+		if err := os.WriteFile(path+name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := incrementals(path); err != nil || n != min(i, 2) {
+			t.Errorf("with %q: %d, %v", name, n, err)
+		}
+	}
+	long := filepath.Join(filepath.Dir(path), strings.Repeat("x", 254))
+	if n, err := incrementals(long); !errors.Is(err, unix.ENAMETOOLONG) {
+		t.Errorf("%d, %v", n, err)
 	}
 }

@@ -43,8 +43,10 @@ func discover(path string, keep bool) (found, error) {
 		entries = nil
 		for n := 0; ; n++ {
 			fi, err := os.Lstat(path + "." + strconv.Itoa(n))
-			if err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
 				break
+			} else if err != nil {
+				return f, err
 			}
 			entries = append(entries, fs.FileInfoToDirEntry(fi))
 		}

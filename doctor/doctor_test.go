@@ -18,6 +18,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/snapfs/snapfs/chain"
@@ -243,6 +244,11 @@ func TestFind(t *testing.T) {
 	want := []string{"a/snap", "b/c/snap", "incrementals/x", "incrementals/y.7", "zeros/snap"}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
+	}
+	// Room for a name that is not there, and none for that of an incremental.
+	long := filepath.Join(dir, strings.Repeat("x", 254))
+	if _, _, err := doctor.Find(t.Context(), long); !errors.Is(err, unix.ENAMETOOLONG) {
+		t.Errorf("an incremental that cannot be looked for: %v", err)
 	}
 	if _, _, err := doctor.Find(t.Context(), filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a path that is not there: %v", err)

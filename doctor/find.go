@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -28,7 +29,7 @@ type Found struct {
 // Directories are searched with all below, symbolic links not followed, for
 // files whose first tar member is a manifest, and what belongs to them by its
 // name. The result is sorted by path, each snapshot once. The error is the
-// first of a path that is not there; what cannot be searched is in problems.
+// first of a path that is not there, or cannot be looked at; what cannot be searched is in problems.
 func Find(ctx context.Context, paths ...string) (list []Found, problems []error, err error) {
 	f := finder{seen: map[string]bool{}}
 	for _, p := range paths {
@@ -41,7 +42,11 @@ func Find(ctx context.Context, paths ...string) (list []Found, problems []error,
 		case err == nil:
 			f.file(p)
 		default:
-			if _, ierr := os.Lstat(p + ".0"); ierr != nil {
+			_, ierr := os.Lstat(p + ".0")
+			if ierr != nil {
+				if errors.Is(err, fs.ErrNotExist) && !errors.Is(ierr, fs.ErrNotExist) {
+					err = ierr // an incremental may be there
+				}
 				return nil, nil, err
 			}
 			f.add(p)
