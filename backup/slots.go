@@ -39,7 +39,7 @@ func lock(path string) (*slots, error) {
 	for {
 		f, err := os.OpenFile(s.path(0), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, hint.Wrap(err, "make the directory first: mkdir -p %s", filepath.Dir(path))
+			return nil, hint.Wrap(err, "make the directory first: mkdir -p %s", hint.Quote(filepath.Dir(path)))
 		}
 		if err != nil {
 			return nil, err
@@ -70,7 +70,7 @@ func (s *slots) try(f *os.File) (ok bool, err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return false, hint.Wrap(fmt.Errorf("%s: %w", s.base, ErrLocked), "wait for it to end; it holds the lock of %s", f.Name())
+		return false, hint.Wrap(fmt.Errorf("%s: %w", s.base, ErrLocked), "wait for it to end; it holds the lock of %s", hint.Quote(f.Name()))
 	case err != nil:
 		// Without the lock, two backups could take the same number.
 		return false, &fs.PathError{Op: "lock", Path: f.Name(), Err: err}

@@ -186,7 +186,7 @@ func plan(path string, fillGap bool) (step, error) {
 }
 
 func gapError(err error, free string) error {
-	return hint.Wrap(err, "move the layers beyond the gap away, or take %s with --fill-gap, as the old client did", free)
+	return hint.Wrap(err, "move the layers beyond the gap away, or take %s with --fill-gap, as the old client did", hint.Quote(free))
 }
 
 // damaged is the error for a chain that cannot be added to because of a layer.
@@ -195,5 +195,5 @@ func damaged(err error, path, layer string) error {
 	if layer == path {
 		return hint.Wrap(err, "begin another chain: name a new file for the full snapshot")
 	}
-	return hint.Wrap(err, "move %s and later layers away, and run it again; what they held is sent again then", layer)
+	return hint.Wrap(err, "move %s and later layers away, and run it again; what they held is sent again then", hint.Quote(layer))
 }

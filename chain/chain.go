@@ -139,7 +139,7 @@ func (c *Chain) check(keep bool) error {
 			if d != first.Manifest.Dialect {
 				err := fmt.Errorf("%w: the manifest of %s has %v, that of %s has %v", ErrBroken, first.Path, first.Manifest.Dialect, l.Path, d)
 				if !keep {
-					return hint.Wrap(err, "these are backups of two servers; open one by itself: snapfs info %s", l.Path)
+					return hint.Wrap(err, "these are backups of two servers; open one by itself: snapfs info %s", hint.Quote(l.Path))
 				}
 				l.Err = cmp.Or(l.Err, err)
 				c.warnings = append(c.warnings, Warning{Code: MixedDialect, Layer: l.Name, File: l.Path,

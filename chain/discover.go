@@ -31,7 +31,7 @@ func discover(path string, keep bool) (found, error) {
 	switch {
 	case err == nil && st.IsDir():
 		return f, hint.Wrap(&fs.PathError{Op: "open", Path: path, Err: errors.New("is a directory")},
-			"name the full snapshot in it, as in %s", filepath.Join(path, "snap"))
+			"name the full snapshot in it, as in %s", hint.Quote(filepath.Join(path, "snap")))
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return f, err
 	}
@@ -68,7 +68,7 @@ func discover(path string, keep bool) (found, error) {
 		err := &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 		if len(numbers) > 0 {
 			return f, hint.Wrap(fmt.Errorf("%w: %w, though %s.%d is", ErrBroken, err, base, numbers[0]),
-				"open one incremental by itself: snapfs ls %s.%d", path, numbers[0])
+				"open one incremental by itself: snapfs ls %s", hint.Quote(fmt.Sprintf("%s.%d", path, numbers[0])))
 		}
 		return f, err
 	}
@@ -85,7 +85,7 @@ func discover(path string, keep bool) (found, error) {
 		if _, ok := layerNumber(base[i+1:]); ok {
 			if _, err := os.Stat(filepath.Join(dir, base[:i])); err == nil {
 				f.warn(Incremental, path, "%s looks like an incremental of %s", base, base[:i])
-				f.warnings[len(f.warnings)-1].Hint = "open " + filepath.Join(dir, base[:i]) + " for the whole chain"
+				f.warnings[len(f.warnings)-1].Hint = "open " + hint.Quote(filepath.Join(dir, base[:i])) + " for the whole chain"
 			}
 		}
 	}

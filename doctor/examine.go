@@ -14,6 +14,7 @@ import (
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/influx"
+	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/seal"
 	"github.com/snapfs/snapfs/space"
 	"github.com/snapfs/snapfs/tarindex"
@@ -135,8 +136,8 @@ type hole struct {
 }
 
 // add adds a finding about a layer, or about the whole if l is nil.
-func (e *exam) add(c Code, l *chain.Layer, name, hint, format string, args ...any) *Finding {
-	f := Finding{Code: c, Level: c.Level(), Name: name, Hint: hint, Text: fmt.Sprintf(format, args...)}
+func (e *exam) add(c Code, l *chain.Layer, name, todo, format string, args ...any) *Finding {
+	f := Finding{Code: c, Level: c.Level(), Name: name, Hint: todo, Text: fmt.Sprintf(format, args...)}
 	if l != nil {
 		f.Layer, f.File = l.Name, l.Path
 	}
@@ -154,7 +155,7 @@ func (e *exam) bare() error {
 		return err
 	}
 	r := e.bolt(db, e.opts.Depth)
-	r.hint = fmt.Sprintf("snapfs bolt repair %s -o sound.db", quote(e.report.Path))
+	r.hint = fmt.Sprintf("snapfs bolt repair %s -o sound.db", hint.Quote(e.report.Path))
 	c := &e.report.Checked
 	c.Files, c.Bolt, c.Bytes, c.Trees = 1, 1, db.Info().Size, r.trees
 	if r.code == "" {
@@ -273,28 +274,20 @@ func (e *exam) before(l *chain.Layer) string {
 	return ""
 }
 
-// quote quotes a path for a shell, if need be.
-func quote(p string) string {
-	if p != "" && strings.Trim(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@%=") == "" {
-		return p
-	}
-	return "'" + strings.ReplaceAll(p, "'", `'\''`) + "'"
-}
-
 // advice returns what to type after a warning of package chain.
 func (e *exam) advice(c Code, l *chain.Layer, w chain.Warning) string {
-	snap := quote(e.report.Path)
+	snap := hint.Quote(e.report.Path)
 	switch chain.Code(c) {
 	case chain.Gap:
-		return fmt.Sprintf("look for %s; what is left out can be seen layer by layer: snapfs ls -R <layer>", quote(w.File))
+		return fmt.Sprintf("look for %s; what is left out can be seen layer by layer: snapfs ls -R <layer>", hint.Quote(w.File))
 	case chain.Pending:
-		return "look into it by itself: snapfs doctor " + quote(w.File)
+		return "look into it by itself: snapfs doctor " + hint.Quote(w.File)
 	case chain.NoFull:
 		return fmt.Sprintf("look for %s; each incremental can be opened by itself: snapfs ls -R %s.0", snap, snap)
 	case chain.Unreadable, chain.Code(Permission):
-		return fmt.Sprintf("ls -l %s; then chmod u+r, or run as the user that it belongs to", quote(w.File))
+		return fmt.Sprintf("ls -l %s; then chmod u+r, or run as the user that it belongs to", hint.Quote(w.File))
 	case chain.MixedDialect:
-		return "it is of another server; look at it by itself: snapfs info " + quote(w.File)
+		return "it is of another server; look at it by itself: snapfs info " + hint.Quote(w.File)
 	case chain.TimeOrder:
 		return "compare the times: snapfs points " + snap + "; were layers renamed?"
 	case chain.EmptyLayer, chain.BadLayer, chain.BadHeader:
@@ -302,25 +295,25 @@ func (e *exam) advice(c Code, l *chain.Layer, w chain.Warning) string {
 	case chain.Compressed:
 		for ext, u := range unpackers {
 			if strings.HasSuffix(w.File, "."+ext) {
-				return fmt.Sprintf("%s <%s >%s", u, quote(w.File), quote(strings.TrimSuffix(w.File, "."+ext)))
+				return fmt.Sprintf("%s <%s >%s", u, hint.Quote(w.File), hint.Quote(strings.TrimSuffix(w.File, "."+ext)))
 			}
 		}
-		return "unpack it: gzip -dc <" + quote(w.File) + " >FILE, or bzip2, xz, zstd"
+		return "unpack it: gzip -dc <" + hint.Quote(w.File) + " >FILE, or bzip2, xz, zstd"
 	case chain.Appended:
-		return "the rest of it is hidden from every tool; with tar: tar -tvif " + quote(w.File)
+		return "the rest of it is hidden from every tool; with tar: tar -tvif " + hint.Quote(w.File)
 	case chain.EscapedName:
 		return "it is restored inside the target, under the escaped name"
 	case chain.SizeMismatch:
-		return fmt.Sprintf("check the file: snapfs bolt check %s %s", snap, quote(path.Join(space.Control, "layers", l.Name, w.Name)))
+		return fmt.Sprintf("check the file: snapfs bolt check %s %s", snap, hint.Quote(path.Join(space.Control, "layers", l.Name, w.Name)))
 	case chain.BadManifest, chain.NoManifest:
-		return "what the tar holds is used all the same: snapfs ls -lR " + quote(w.File)
+		return "what the tar holds is used all the same: snapfs ls -lR " + hint.Quote(w.File)
 	}
 	return ""
 }
 
 // rest returns how to get what other layers than a damaged one hold.
 func (e *exam) rest(l *chain.Layer) string {
-	snap := quote(e.report.Path)
+	snap := hint.Quote(e.report.Path)
 	if p := e.before(l); p != "" {
 		return fmt.Sprintf("the state before it is there: snapfs restore %s --at %s --target DIR", snap, p)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/dataset"
 	"github.com/snapfs/snapfs/influx"
+	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/space"
 )
 
@@ -165,18 +166,18 @@ func (e *exam) look(j *job) {
 		e.notBolt(j, isShard)
 		return
 	case !isShard:
-		j.code, j.text, j.hint = OddMember, err.Error(), "tar -tvf "+quote(j.layer.Path)
+		j.code, j.text, j.hint = OddMember, err.Error(), "tar -tvf "+hint.Quote(j.layer.Path)
 		return
 	default:
 		j.bolt, j.class = true, boltview.ClassE
-		j.code, j.text, j.hint = BoltDamage, err.Error(), "snapfs bolt check "+quote(e.report.Path)
+		j.code, j.text, j.hint = BoltDamage, err.Error(), "snapfs bolt check "+hint.Quote(e.report.Path)
 		return
 	}
 	j.result = e.bolt(db, j.depth)
 	j.bolt = true
-	at := fmt.Sprintf("%s %s", quote(e.report.Path), quote(path.Join(space.Control, "layers", j.layer.Name, j.path)))
+	at := fmt.Sprintf("%s %s", hint.Quote(e.report.Path), hint.Quote(path.Join(space.Control, "layers", j.layer.Name, j.path)))
 	if j.code != "" {
-		j.hint = "snapfs bolt repair " + at + " -o sound.db; of all: snapfs restore --damaged repair " + quote(e.report.Path) + " --target DIR"
+		j.hint = "snapfs bolt repair " + at + " -o sound.db; of all: snapfs restore --damaged repair " + hint.Quote(e.report.Path) + " --target DIR"
 	}
 	if j.shard == nil {
 		return
@@ -197,22 +198,22 @@ func (e *exam) look(j *job) {
 
 // notBolt tells of a file that is no Bolt file, if it should be one.
 func (e *exam) notBolt(j *job, isShard bool) {
-	hint := fmt.Sprintf("look at it: snapfs cat %s %s | xxd | head", quote(e.report.Path), quote(path.Join(space.Control, "layers", j.layer.Name, j.path)))
+	todo := fmt.Sprintf("look at it: snapfs cat %s %s | xxd | head", hint.Quote(e.report.Path), hint.Quote(path.Join(space.Control, "layers", j.layer.Name, j.path)))
 	if j.shard != nil {
 		if engine, _ := j.shard.Decodable(); engine == influx.TSM1 {
 			j.code, j.text = TSM1, "of engine tsm1, whose points are not decoded"
-			j.hint = "snapfs restore copies it: snapfs restore " + quote(e.report.Path) + " --target DIR"
+			j.hint = "snapfs restore copies it: snapfs restore " + hint.Quote(e.report.Path) + " --target DIR"
 			return
 		}
 	}
 	switch {
 	case e.report.Dialect == chain.Unknown:
 	case isShard && j.file.Size == 0:
-		j.code, j.text, j.hint = NotBolt, "empty, and no Bolt file", hint
+		j.code, j.text, j.hint = NotBolt, "empty, and no Bolt file", todo
 	case isShard:
-		j.code, j.text, j.hint = NotBolt, "a shard by its name, but no Bolt file", hint
+		j.code, j.text, j.hint = NotBolt, "a shard by its name, but no Bolt file", todo
 	default:
-		j.code, j.text, j.hint = OddMember, "neither metadata nor a shard", hint
+		j.code, j.text, j.hint = OddMember, "neither metadata nor a shard", todo
 	}
 }
 
@@ -288,7 +289,7 @@ func (e *exam) count(j *job) {
 		j.notes = append(j.notes, note{Undefined, fmt.Sprintf("%s with fields that no copy of the shard defines; the first: %v", count(c.Errors, "points"), c.Err)})
 	default:
 		j.code, j.text = Undecodable, fmt.Sprintf("%s of points that cannot be decoded; the first: %v", count(c.Errors-c.Left, "parts"), errors.Unwrap(c.Err))
-		j.hint = "all others can be had: snapfs export --lp-only " + quote(e.report.Path)
+		j.hint = "all others can be had: snapfs export --lp-only " + hint.Quote(e.report.Path)
 	}
 }
 

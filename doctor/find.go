@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/internal/hint"
 )
 
 // Found is a snapshot that [Find] came upon.
@@ -183,13 +184,13 @@ func strays(base string) []Finding {
 		switch ext := strings.TrimPrefix(tail, "."); {
 		case digits > 1 && number[0] == '0' && tail == "":
 			finding.Text = fmt.Sprintf("%s has leading zeros in its number, so that no tool reads it as a layer", e.Name())
-			finding.Hint = fmt.Sprintf("mv -n %s %s", quote(p), quote(wants))
+			finding.Hint = fmt.Sprintf("mv -n %s %s", hint.Quote(p), hint.Quote(wants))
 		case unpackers[ext] != "":
 			if digits == 0 {
 				wants = base
 			}
 			finding.Text = fmt.Sprintf("%s is compressed, so that it is no layer", e.Name())
-			finding.Hint = fmt.Sprintf("%s <%s >%s", unpackers[ext], quote(p), quote(wants))
+			finding.Hint = fmt.Sprintf("%s <%s >%s", unpackers[ext], hint.Quote(p), hint.Quote(wants))
 		default:
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/tarindex"
 )
 
@@ -122,25 +123,25 @@ func (e *exam) loss(l *chain.Layer, out *Layer) {
 	case len(gone) > 0:
 		text += fmt.Sprintf(", %d absent: %s", len(gone), few(gone))
 	}
-	hint := ""
+	todo := ""
 	if p := e.before(l); p != "" {
-		hint = fmt.Sprintf("older copies may be in the point before: snapfs restore %s --at %s --target DIR", quote(e.report.Path), p)
+		todo = fmt.Sprintf("older copies may be in the point before: snapfs restore %s --at %s --target DIR", hint.Quote(e.report.Path), p)
 	} else {
-		hint = fmt.Sprintf("all that is there: snapfs restore %s --target DIR", quote(e.report.Path))
+		todo = fmt.Sprintf("all that is there: snapfs restore %s --target DIR", hint.Quote(e.report.Path))
 	}
 	switch at := offset(l.Err); {
 	case l.HasManifest && cut == "" && len(gone) == 0 && (errors.Is(l.Err, tarindex.ErrTruncated) || errors.Is(l.Err, tarindex.ErrFormat)):
 		e.add(code(chain.NoEndMark), l, "", "", "the end mark at byte %d is cut off or damaged; all files of the manifest are whole", ix.End())
 	case errors.Is(l.Err, tarindex.ErrTruncated):
-		e.add(code(chain.Truncated), l, cut, hint, "the tar is cut off at byte %d; of its files are %s", at, text)
+		e.add(code(chain.Truncated), l, cut, todo, "the tar is cut off at byte %d; of its files are %s", at, text)
 	case errors.Is(l.Err, tarindex.ErrFormat):
-		e.add(code(chain.BadHeader), l, "", hint, "the header at byte %d is damaged, and what is behind it cannot be found; of the files are %s", at, text)
+		e.add(code(chain.BadHeader), l, "", todo, "the header at byte %d is damaged, and what is behind it cannot be found; of the files are %s", at, text)
 	case l.Err != nil && !errors.Is(l.Err, chain.ErrBroken):
-		e.add(code(chain.Unreadable), l, "", hint, "%v; of its files are %s", l.Err, text)
+		e.add(code(chain.Unreadable), l, "", todo, "%v; of its files are %s", l.Err, text)
 	case l.Err == nil && len(gone) > 0 && endless(ix):
-		e.add(code(chain.Truncated), l, "", hint, "the tar is cut off at byte %d, between two members; of its files are %s", l.Size, text)
+		e.add(code(chain.Truncated), l, "", todo, "the tar is cut off at byte %d, between two members; of its files are %s", l.Size, text)
 	case len(gone) > 0:
-		e.add(code(chain.Missing), l, gone[0], hint, "the tar lacks files that its manifest lists; of them are %s", text)
+		e.add(code(chain.Missing), l, gone[0], todo, "the tar lacks files that its manifest lists; of them are %s", text)
 	}
 }
 
@@ -213,9 +214,9 @@ func (e *exam) permissions(l *chain.Layer, mode, first fs.FileMode) {
 	switch {
 	case l.Err != nil && errors.Is(l.Err, fs.ErrPermission):
 	case mode&0o400 == 0:
-		e.add(Permission, l, "", "chmod u+r "+quote(l.Path), "its mode is %04o, so that nobody but root can read it", mode)
+		e.add(Permission, l, "", "chmod u+r "+hint.Quote(l.Path), "its mode is %04o, so that nobody but root can read it", mode)
 	case first != 0 && first&0o044&^mode != 0:
-		e.add(Permission, l, "", fmt.Sprintf("chmod %04o %s", mode|first&0o444, quote(l.Path)),
+		e.add(Permission, l, "", fmt.Sprintf("chmod %04o %s", mode|first&0o444, hint.Quote(l.Path)),
 			"its mode is %04o, that of the full snapshot %04o: who can read that one cannot read the chain", mode, first)
 	}
 }
@@ -243,7 +244,7 @@ func (e *exam) between(l *chain.Layer) error {
 			continue // cut off, or not a plain member
 		}
 		if !zero(pad) {
-			e.add(Padding, l, m.Name, "other bytes may have changed as well: snapfs verify "+quote(e.report.Path),
+			e.add(Padding, l, m.Name, "other bytes may have changed as well: snapfs verify "+hint.Quote(e.report.Path),
 				"bytes that fill %q up to a whole block, at byte %d, are not zero", m.Name, m.DataOffset+m.Size)
 		}
 	}
@@ -286,7 +287,7 @@ func zero(b []byte) bool {
 func (e *exam) kinds(l *chain.Layer) {
 	for _, m := range l.Index().All() {
 		if m.Type != tar.TypeReg && m.Type != 0 {
-			e.add(OddMember, l, m.Name, "tar -tvf "+quote(l.Path), "%q is a member of type %q, and servers write nothing but files: the tar was made or changed by another program", m.Name, m.Type)
+			e.add(OddMember, l, m.Name, "tar -tvf "+hint.Quote(l.Path), "%q is a member of type %q, and servers write nothing but files: the tar was made or changed by another program", m.Name, m.Type)
 		}
 	}
 }
@@ -295,16 +296,16 @@ func (e *exam) kinds(l *chain.Layer) {
 // and no file can have changed after it was sent.
 func (e *exam) times(l *chain.Layer) {
 	ix := l.Index()
-	hint := "snapfs ls -lR " + quote(e.report.Path) + " " + ".snapfs/layers/" + l.Name
+	todo := "snapfs ls -lR " + hint.Quote(e.report.Path) + " " + ".snapfs/layers/" + l.Name
 	if l.Time.IsZero() {
-		e.add(NoTime, l, "", hint, "no header says when the backup was taken")
+		e.add(NoTime, l, "", todo, "no header says when the backup was taken")
 		return
 	}
 	sent := map[string]time.Time{}
 	var last tarindex.Entry
 	for i, m := range ix.All() {
 		if i > 0 && m.ModTime.Before(last.ModTime) {
-			e.add(ClockJump, l, m.Name, hint, "the header of %q was written at %s, that of %q before it at %s", m.Name, stamp(m.ModTime), last.Name, stamp(last.ModTime))
+			e.add(ClockJump, l, m.Name, todo, "the header of %q was written at %s, that of %q before it at %s", m.Name, stamp(m.ModTime), last.Name, stamp(last.ModTime))
 			break
 		}
 		last = m
@@ -313,7 +314,7 @@ func (e *exam) times(l *chain.Layer) {
 	for _, f := range l.Manifest.Files {
 		// Headers have whole seconds.
 		if at, ok := sent[f.Name]; ok && f.Stamp.Time.Truncate(time.Second).After(at) {
-			e.add(ClockJump, l, f.Name, hint, "%q was last changed at %s by the manifest, and sent before, at %s", f.Name, stamp(f.Stamp.Time), stamp(at))
+			e.add(ClockJump, l, f.Name, todo, "%q was last changed at %s by the manifest, and sent before, at %s", f.Name, stamp(f.Stamp.Time), stamp(at))
 			break
 		}
 	}
@@ -324,15 +325,15 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // order checks that manifest and members are sorted, which the servers' own
 // restore relies on, and that no name is listed twice.
 func (e *exam) order(l *chain.Layer) {
-	hint := "nothing is lost for snapfs: snapfs restore " + quote(e.report.Path) + " --target DIR"
+	todo := "nothing is lost for snapfs: snapfs restore " + hint.Quote(e.report.Path) + " --target DIR"
 	seen, told := map[string]bool{}, false
 	last := ""
 	for _, f := range l.Manifest.Files {
 		if seen[f.Name] {
-			e.add(DuplicateEntry, l, f.Name, hint, "the manifest lists %q twice", f.Name)
+			e.add(DuplicateEntry, l, f.Name, todo, "the manifest lists %q twice", f.Name)
 		} else if f.Name < last && !told {
 			told = true
-			e.add(ManifestOrder, l, f.Name, hint, "the manifest lists %q behind %q: it is not sorted, and the servers' own restore fails on it", f.Name, last)
+			e.add(ManifestOrder, l, f.Name, todo, "the manifest lists %q behind %q: it is not sorted, and the servers' own restore fails on it", f.Name, last)
 		}
 		seen[f.Name] = true
 		last = f.Name
@@ -343,7 +344,7 @@ func (e *exam) order(l *chain.Layer) {
 			continue
 		}
 		if m.Name < last && !told {
-			e.add(ManifestOrder, l, m.Name, hint, "member %q comes behind %q: they are not sorted, and the servers' own restore fails on it", m.Name, last)
+			e.add(ManifestOrder, l, m.Name, todo, "member %q comes behind %q: they are not sorted, and the servers' own restore fails on it", m.Name, last)
 			return
 		}
 		last = m.Name

@@ -12,6 +12,7 @@ import (
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/influx"
+	"github.com/snapfs/snapfs/internal/hint"
 )
 
 const metaName = "meta"
@@ -31,7 +32,7 @@ func (e *exam) metas() {
 		case errors.Is(err, fs.ErrNotExist), err != nil && lost:
 			continue
 		case err != nil:
-			e.add(BadMeta, l, metaName, "snapfs info "+quote(e.report.Path)+" tells by which metadata the shards are read", "the metadata cannot be decoded: %v", err)
+			e.add(BadMeta, l, metaName, "snapfs info "+hint.Quote(e.report.Path)+" tells by which metadata the shards are read", "the metadata cannot be decoded: %v", err)
 			e.lose(l, metaName, BadMeta, "cannot be decoded")
 			continue
 		case m.Empty():
@@ -43,14 +44,14 @@ func (e *exam) metas() {
 			known, in = m, l
 			e.report.Server = fmt.Sprint(m.ClusterID)
 		}
-		hint := "it is of another server, or of another chain of this one; look at it by itself: snapfs info " + quote(l.Path)
+		todo := "it is of another server, or of another chain of this one; look at it by itself: snapfs info " + hint.Quote(l.Path)
 		switch {
 		case known != nil && m.ClusterID != known.ClusterID:
-			e.add(ForeignLayer, l, metaName, hint, "the layer is of the cluster %d, layer %s of the cluster %d", m.ClusterID, in.Name, known.ClusterID)
+			e.add(ForeignLayer, l, metaName, todo, "the layer is of the cluster %d, layer %s of the cluster %d", m.ClusterID, in.Name, known.ClusterID)
 			e.refused[l.Name] = "layer " + l.Name + " is of another server"
 			continue
 		case before != nil && m.Index < before.Index:
-			e.add(ForeignLayer, l, metaName, hint, "the metadata have the index %d, those of layer %s already had %d: the layer is older, or of another server", m.Index, last.Name, before.Index)
+			e.add(ForeignLayer, l, metaName, todo, "the metadata have the index %d, those of layer %s already had %d: the layer is older, or of another server", m.Index, last.Name, before.Index)
 			e.refused[l.Name] = "layer " + l.Name + " is older than layer " + last.Name + ", or of another server"
 			continue
 		}
@@ -60,9 +61,9 @@ func (e *exam) metas() {
 	case any:
 	case e.others():
 		e.other = true
-		e.add(NoInfluxDB, nil, "", "look into it: snapfs browse "+quote(e.report.Path), "no metadata and no shards of InfluxDB: Bolt files of another program")
+		e.add(NoInfluxDB, nil, "", "look into it: snapfs browse "+hint.Quote(e.report.Path), "no metadata and no shards of InfluxDB: Bolt files of another program")
 	default:
-		e.add(NoMeta, nil, metaName, "snapfs ls -lR "+quote(e.report.Path)+"; where shards belong is taken from their paths",
+		e.add(NoMeta, nil, metaName, "snapfs ls -lR "+hint.Quote(e.report.Path)+"; where shards belong is taken from their paths",
 			"no layer holds metadata that can be read: databases, policies and users are lost")
 	}
 }
@@ -135,8 +136,8 @@ func (e *exam) entries() error {
 			}
 		}
 		if len(stale) > 0 {
-			hint := "it was made for another chain, or renamed; look at it by itself: snapfs info " + quote(l.Path)
-			e.add(StaleEntry, l, stale[0], hint, "%d of its %d files are older than those of the layers before it, so that it does not belong here: %s", len(stale), len(l.Manifest.Files), few(stale))
+			todo := "it was made for another chain, or renamed; look at it by itself: snapfs info " + hint.Quote(l.Path)
+			e.add(StaleEntry, l, stale[0], todo, "%d of its %d files are older than those of the layers before it, so that it does not belong here: %s", len(stale), len(l.Manifest.Files), few(stale))
 		}
 	}
 	return nil
@@ -148,7 +149,7 @@ func (e *exam) tie(l, earlier *chain.Layer, name string) error {
 	if err != nil {
 		return err
 	}
-	t := e.add(Tie, l, name, fmt.Sprintf("the later copy can be had: snapfs cat %s %s >FILE", quote(e.report.Path), quote(path.Join(".snapfs/layers", l.Name, name))),
+	t := e.add(Tie, l, name, fmt.Sprintf("the later copy can be had: snapfs cat %s %s >FILE", hint.Quote(e.report.Path), hint.Quote(path.Join(".snapfs/layers", l.Name, name))),
 		"%q is as old as the copy of layer %s, which counts", name, earlier.Name)
 	if same {
 		t.Level, t.Hint = Note, ""
@@ -207,7 +208,7 @@ func (e *exam) dropped() {
 			ghosts = append(ghosts, f.Path)
 		}
 	}
-	snap := quote(e.report.Path)
+	snap := hint.Quote(e.report.Path)
 	if len(ghosts) > 0 {
 		e.add(Ghost, nil, ghosts[0], "to bring them back: snapfs restore --ghosts only "+snap+" --target DIR", "shards that the server had dropped are still there: %d, %s", len(ghosts), few(ghosts))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/internal/names"
 	"github.com/snapfs/snapfs/seal"
 )
@@ -21,7 +22,7 @@ func (e *exam) sealed() error {
 	for _, l := range e.layers {
 		layers[l.Name] = l
 	}
-	hint := "get another copy of the file: its bytes are not those that were sealed"
+	todo := "get another copy of the file: its bytes are not those that were sealed"
 	rot, err := s.Compare(e.ctx, e.report.Path, seal.Options{Workers: e.opts.Workers})
 	if err != nil {
 		return err
@@ -33,20 +34,20 @@ func (e *exam) sealed() error {
 		}
 		switch {
 		case r.Missing:
-			e.add(SealMissing, l, "", hint, "the layer was sealed, and is not there")
+			e.add(SealMissing, l, "", todo, "the layer was sealed, and is not there")
 		case r.Member == nil && r.Size != sealedSize(s, r.Layer):
-			e.add(BitRot, l, "", hint, "the tar has %d bytes, and had %d when it was sealed", r.Size, sealedSize(s, r.Layer))
+			e.add(BitRot, l, "", todo, "the tar has %d bytes, and had %d when it was sealed", r.Size, sealedSize(s, r.Layer))
 		case r.Member == nil:
-			e.add(BitRot, l, "", hint, "headers, padding or the end mark of the tar have changed since it was sealed")
+			e.add(BitRot, l, "", todo, "headers, padding or the end mark of the tar have changed since it was sealed")
 		default:
 			text := rotText(r)
-			e.add(BitRot, l, r.Member.Path, hint, "%s", text)
+			e.add(BitRot, l, r.Member.Path, todo, "%s", text)
 			e.lose(l, memberAt(l, r.Member.Offset), BitRot, text)
 		}
 	}
 	for _, l := range e.layers {
 		if sealedSize(s, l.Name) < 0 {
-			e.add(SealNew, l, "", "snapfs seal "+quote(e.report.Path)+" --out FILE", "the layer is newer than the seal")
+			e.add(SealNew, l, "", "snapfs seal "+hint.Quote(e.report.Path)+" --out FILE", "the layer is newer than the seal")
 		}
 	}
 	return nil

@@ -38,9 +38,9 @@ func checkMountPoint(dir string, sourceDirs []string) error {
 	real, err := resolve(dir)
 	switch {
 	case errors.Is(err, unix.ENOTCONN):
-		return hint.Wrap(errors.New("a FUSE mount is here whose server is gone"), "fusermount3 -u %s", dir)
+		return hint.Wrap(errors.New("a FUSE mount is here whose server is gone"), "fusermount3 -u %s", hint.Quote(dir))
 	case errors.Is(err, iofs.ErrNotExist):
-		return hint.Wrap(unix.ENOENT, "mkdir %s", dir)
+		return hint.Wrap(unix.ENOENT, "mkdir %s", hint.Quote(dir))
 	case err != nil:
 		return err
 	}
@@ -87,7 +87,7 @@ func busyMountPoint(m *mountinfo.Info) error {
 	case errors.Is(err, errHung):
 		state = "is mounted here, but its server does not answer"
 	}
-	return hint.Wrap(fmt.Errorf("%s %s", m.Source, state), "snapfs umount %s", m.Mountpoint)
+	return hint.Wrap(fmt.Errorf("%s %s", m.Source, state), "snapfs umount %s", hint.Quote(m.Mountpoint))
 }
 
 var errHung = errors.New("no answer")

@@ -44,7 +44,7 @@ func Unmount(dir string, lazy bool) error {
 func withHolders(dir string) error {
 	holders := Holders(dir)
 	if len(holders) == 0 {
-		return hint.Wrap(ErrBusy, "close the files, or: snapfs umount --lazy %s", dir)
+		return hint.Wrap(ErrBusy, "close the files, or: snapfs umount --lazy %s", hint.Quote(dir))
 	}
 	const most = 5
 	var b strings.Builder
@@ -58,7 +58,7 @@ func withHolders(dir string) error {
 		}
 		b.WriteString(h.String())
 	}
-	return hint.Wrap(ErrBusy, "used by %s; end them, or: snapfs umount --lazy %s", &b, dir)
+	return hint.Wrap(ErrBusy, "used by %s; end them, or: snapfs umount --lazy %s", &b, hint.Quote(dir))
 }
 
 // unmountRetry unmounts, patient with files that were closed a moment ago: the

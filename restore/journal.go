@@ -349,7 +349,7 @@ func (o *operation) swap(p *place, part *headerPart, staged uint64) error {
 		return nil // done
 	case next != staged && now != staged:
 		err := fmt.Errorf("%s is neither the new nor the old directory of the restore that was interrupted", p.path(p.stage()))
-		return hint.Wrap(err, "look at it, move it away, and remove %s", p.path(p.journal()))
+		return hint.Wrap(err, "look at it, move it away, and remove %s", hint.Quote(p.path(p.journal())))
 	}
 	if next == staged {
 		exchanged := false

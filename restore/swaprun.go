@@ -54,7 +54,7 @@ func (s *Swap) Run(ctx context.Context) ([]Report, error) {
 	switch {
 	case err != nil && ctx.Err() != nil && o.commit == nil:
 		err = fmt.Errorf("%w: %w", ErrResumable, err)
-		return reports, s.wrap(hint.Wrap(err, "run the same command again to go on; to drop what was copied: snapfs restore --recover --target %s", s.parts[0].Target))
+		return reports, s.wrap(hint.Wrap(err, "run the same command again to go on; to drop what was copied: snapfs restore --recover --target %s", hint.Quote(s.parts[0].Target)))
 	case err != nil:
 		if uerr := o.undo(); uerr != nil {
 			err = errors.Join(err, fmt.Errorf("what was staged cannot be removed: %w", uerr))
@@ -64,7 +64,7 @@ func (s *Swap) Run(ctx context.Context) ([]Report, error) {
 	kept, err := o.finish()
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrPending, err)
-		return reports, s.wrap(hint.Wrap(err, "snapfs restore --recover --target %s", s.parts[0].Target))
+		return reports, s.wrap(hint.Wrap(err, "snapfs restore --recover --target %s", hint.Quote(s.parts[0].Target)))
 	}
 	for i, name := range kept {
 		reports[i].Aside = name
@@ -96,7 +96,7 @@ func (s *Swap) begin(ctx context.Context) (*operation, error) {
 		}
 		switch {
 		case before.commit != nil:
-			err = hint.Wrap(ErrPending, "snapfs restore --recover --target %s", target)
+			err = hint.Wrap(ErrPending, "snapfs restore --recover --target %s", hint.Quote(target))
 		case !slices.Equal(before.targets(), targets) && len(before.Parts) > 1:
 			err = before.undo() // it was about others, too
 			undone = true

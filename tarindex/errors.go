@@ -87,7 +87,7 @@ func compressed(head []byte, f *os.File) error {
 			name = f.Name()
 		}
 		err := &Error{Op: "index", Err: fmt.Errorf("%w by %s", ErrCompressed, c.command)}
-		return hint.Wrap(err, "decompress it first: %s -d -c %s > %s", c.command, quote(name), quote(plainName(name)))
+		return hint.Wrap(err, "decompress it first: %s -d -c %s > %s", c.command, hint.Quote(name), hint.Quote(plainName(name)))
 	}
 	return nil
 }
@@ -100,15 +100,4 @@ func plainName(name string) string {
 		}
 	}
 	return name + ".tar"
-}
-
-// quote makes a word of name for a shell.
-func quote(name string) string {
-	plain := func(r rune) bool {
-		return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("/._-+@%", r)
-	}
-	if name != "" && name[0] != '-' && strings.TrimFunc(name, plain) == "" {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

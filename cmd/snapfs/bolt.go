@@ -94,7 +94,7 @@ func (c *boltArgs) file(a *App) (f *boltFile, err error) {
 	f = &boltFile{tree: t, name: ".", path: c.Snap, rest: c.Path}
 	if t.Chain() != nil {
 		if len(c.Path) == 0 {
-			return nil, &codeError{hint.Wrap(errors.New("which Bolt file?"), "snapfs ls -R %s lists the files; each shard is one", c.Snap), exitUsage}
+			return nil, &codeError{hint.Wrap(errors.New("which Bolt file?"), "snapfs ls -R %s lists the files; each shard is one", hint.Quote(c.Snap)), exitUsage}
 		}
 		if f.name, err = boltName(c.Path[0]); err != nil {
 			return nil, err

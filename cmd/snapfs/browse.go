@@ -34,7 +34,7 @@ Examples:
 func (c *browseCmd) Run(a *App) error {
 	in, ok := a.Stdin.(*os.File)
 	if _, tty := a.terminal(a.Stdout); !tty || !ok || !term.IsTerminal(int(in.Fd())) || a.Getenv("TERM") == "dumb" {
-		return hint.Wrap(errors.New("browse needs a terminal"), "snapfs ls -R %s, snapfs info %s", c.Snap, c.Snap)
+		return hint.Wrap(errors.New("browse needs a terminal"), "snapfs ls -R %s, snapfs info %s", hint.Quote(c.Snap), hint.Quote(c.Snap))
 	}
 	t, err := c.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: true})
 	if err != nil {

@@ -130,7 +130,7 @@ func view(t *space.Tree) (*chain.View, error) {
 		return v, nil
 	}
 	err := fmt.Errorf("%s: a bare Bolt file has no layers", t.Path())
-	return nil, &codeError{hint.Wrap(err, "snapfs bolt info %s", t.Path()), exitNotSnapshot}
+	return nil, &codeError{hint.Wrap(err, "snapfs bolt info %s", hint.Quote(t.Path())), exitNotSnapshot}
 }
 
 // fileVersion is a copy of a file in a layer.

@@ -71,7 +71,7 @@ func (c *plotCmd) Run(a *App) error {
 		return err
 	}
 	if area.Points == 0 {
-		return hint.Wrap(fmt.Errorf("no values of field %q in %s", c.Field, plural(int64(len(series)), "series")), "snapfs fields %s lists the fields", c.Snap)
+		return hint.Wrap(fmt.Errorf("no values of field %q in %s", c.Field, plural(int64(len(series)), "series")), "snapfs fields %s lists the fields", hint.Quote(c.Snap))
 	}
 	if c.Out == "" {
 		err = c.terminal(a, p, series, area)

@@ -42,7 +42,7 @@ func (c *pointsCmd) Run(a *App) error {
 	}
 	defer t.Close()
 	if t.Chain() == nil {
-		return &codeError{hint.Wrap(fmt.Errorf("%s: a bare Bolt file has no points in time", c.Snap), "snapfs ls %s", c.Snap), exitNotSnapshot}
+		return &codeError{hint.Wrap(fmt.Errorf("%s: a bare Bolt file has no points in time", c.Snap), "snapfs ls %s", hint.Quote(c.Snap)), exitNotSnapshot}
 	}
 	points, err := pointRows(t.Chain())
 	if err != nil {

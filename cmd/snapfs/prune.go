@@ -70,7 +70,7 @@ type pruneFile struct {
 func (c *pruneCmd) Run(a *App) error {
 	if !c.DryRun {
 		return &codeError{hint.Wrap(fmt.Errorf("prune %s: a snapshot is never written to", c.Snap),
-			"snapfs prune --dry-run tells what could go; snapfs flatten %s --out NEW writes a snapshot without it", c.Snap), exitUsage}
+			"snapfs prune --dry-run tells what could go; snapfs flatten %s --out NEW writes a snapshot without it", hint.Quote(c.Snap)), exitUsage}
 	}
 	t, err := c.open(space.Options{})
 	if err != nil {

@@ -256,7 +256,7 @@ func mountedPoint(dir, at string) (string, error) {
 		t, err = time.Parse(chain.TimeName, at)
 	}
 	if err != nil {
-		return "", hint.Wrap(fmt.Errorf("%q: %w", at, chain.ErrNoPoint), "ls %s", points)
+		return "", hint.Wrap(fmt.Errorf("%q: %w", at, chain.ErrNoPoint), "ls %s", hint.Quote(points))
 	}
 	// The names sort as the times do. Of equal times the later layer is meant,
 	// whose name has a suffix.
@@ -276,7 +276,7 @@ func mountedPoint(dir, at string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", hint.Wrap(fmt.Errorf("%q: %w", at, chain.ErrNoPoint), "ls %s", times)
+		return "", hint.Wrap(fmt.Errorf("%q: %w", at, chain.ErrNoPoint), "ls %s", hint.Quote(times))
 	}
 	return filepath.Join(times, best), nil
 }

@@ -39,7 +39,7 @@ func (c *sealCmd) Run(a *App) error {
 	}
 	defer t.Close()
 	if t.Chain() == nil {
-		return &codeError{hint.Wrap(fmt.Errorf("%s: a bare Bolt file cannot be sealed", c.Snap), "sha256sum %s", c.Snap), exitNotSnapshot}
+		return &codeError{hint.Wrap(fmt.Errorf("%s: a bare Bolt file cannot be sealed", c.Snap), "sha256sum %s", hint.Quote(c.Snap)), exitNotSnapshot}
 	}
 	if c.Out != "-" {
 		if err := c.mayWrite(); err != nil {

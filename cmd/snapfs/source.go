@@ -44,7 +44,7 @@ func isDirError(dir string) error {
 		return &codeError{hint.Wrap(err, "it is a mounted snapshot: look at it with ls and cat"), exitNotSnapshot}
 	}
 	if _, serr := os.Stat(filepath.Join(dir, "snap")); serr == nil {
-		return &codeError{hint.Wrap(err, "did you mean %s?", filepath.Join(dir, "snap")), exitNotSnapshot}
+		return &codeError{hint.Wrap(err, "did you mean %s?", hint.Quote(filepath.Join(dir, "snap"))), exitNotSnapshot}
 	}
 	return &codeError{hint.Wrap(err, "name the full snapshot in it, the file without a number at its end"), exitNotSnapshot}
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/snapfs/snapfs/internal/hint"
 	"github.com/snapfs/snapfs/space"
 )
 
@@ -116,18 +117,7 @@ func ddLine(p string, attrs map[string]string) string {
 	if file == "" || off == "" || size == "" || attrs["damage"] != "" {
 		return ""
 	}
-	return fmt.Sprintf("dd if=%s of=%s bs=1M iflag=skip_bytes,count_bytes skip=%s count=%s", shellWord(file), shellWord(path.Base(p)), off, size)
-}
-
-// shellWord quotes a word for the shell where it needs to be.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+,:@%", r)
-	}
-	if s != "" && s[0] != '-' && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return fmt.Sprintf("dd if=%s of=%s bs=1M iflag=skip_bytes,count_bytes skip=%s count=%s", hint.Quote(file), hint.Quote(path.Base(p)), off, size)
 }
 
 func (a *App) printStat(l statLine) error {

@@ -77,7 +77,7 @@ func (c *verifyCmd) Run(a *App) error {
 		opts.Seal, err = seal.Read(f)
 		f.Close()
 		if err != nil {
-			return &codeError{hint.Wrap(fmt.Errorf("%s: %w", c.Seal, err), "a seal is made by snapfs seal %s --out FILE", c.Snap), exitOther}
+			return &codeError{hint.Wrap(fmt.Errorf("%s: %w", c.Seal, err), "a seal is made by snapfs seal %s --out FILE", hint.Quote(c.Snap)), exitOther}
 		}
 	}
 	start := time.Now()

@@ -2,12 +2,13 @@
 //
 // The text of an error says what happened; the hint says what to type next. A
 // library adds it where it knows it, and the command prints it on a line of
-// its own.
+// its own. Paths in it are for a shell: see [Quote].
 package hint
 
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 type hinted struct {
@@ -33,4 +34,19 @@ func Of(err error) string {
 		return h.hint
 	}
 	return ""
+}
+
+// Quote returns a path as a word for a POSIX shell, as it is where nothing in it
+// means something there. A path that would pass for an option begins with "./".
+func Quote(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+,:@%", r)
+	}
+	if path != "" && strings.TrimLeftFunc(path, plain) == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

@@ -30,7 +30,7 @@ func TestArrows(t *testing.T) {
 		"dataset":             {"chain", "boltview", "influx", "internal/hint"},
 		"space":               {"chain", "tarindex", "boltview", "influx", "dataset", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 		"seal":                {"chain", "boltview", "internal/attr"},
-		"doctor":              {"seal", "internal/names", "space", "chain", "tarindex", "boltview", "influx", "dataset"},
+		"doctor":              {"seal", "internal/hint", "internal/names", "space", "chain", "tarindex", "boltview", "influx", "dataset"},
 		"plot":                {},
 		"browse":              {"space", "restore", "dataset", "influx", "boltview", "plot", "internal/names", "internal/attr"},
 		"internal/bench":      {"chain", "snaptar", "plot", "internal/sample", "internal/attr"},
