@@ -46,15 +46,20 @@ func refused(t *testing.T, name string, d doors, request, says string) {
 	if b, err := ask(t, d.tcp, request, false); len(b) > 0 {
 		t.Errorf("%s: %d bytes, %v", name, len(b), err)
 	}
-	d.logged(says, 1)
+	d.logged(t, says, 1)
 }
 
 // logged waits until the log says something so often: it may be written after
-// the client was told. Go test ends what hangs.
-func (d doors) logged(says string, times int) {
-	for strings.Count(d.log.String(), says) < times {
+// the client was told.
+func (d doors) logged(t *testing.T, says string, times int) {
+	t.Helper()
+	for range 10_000 {
+		if strings.Count(d.log.String(), says) >= times {
+			return
+		}
 		time.Sleep(time.Millisecond)
 	}
+	t.Fatalf("the log does not say %q %d times: %s", says, times, d.log.String())
 }
 
 // TestBusy has one copy at a time, and two connections.
@@ -102,7 +107,7 @@ func TestSlow(t *testing.T) {
 		if b, err := ask(t, d.tcp, request, false); len(b) > 0 {
 			t.Errorf("%q: %d bytes, %v", request, len(b), err)
 		}
-		d.logged("i/o timeout", i+1)
+		d.logged(t, "i/o timeout", i+1)
 	}
 
 	conn, err := net.Dial("tcp", d.tcp)
@@ -113,7 +118,7 @@ func TestSlow(t *testing.T) {
 	if _, err := io.WriteString(conn, "\x03null\n"); err != nil {
 		t.Fatal(err)
 	}
-	d.logged("i/o timeout", 4) // while what was sent waits in the kernel
+	d.logged(t, "i/o timeout", 4) // while what was sent waits in the kernel
 	if b, err := io.ReadAll(conn); err == nil {
 		t.Errorf("%d bytes and a proper end", len(b))
 	}
