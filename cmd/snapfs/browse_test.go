@@ -117,6 +117,12 @@ func (x *terminal) press(keys string) {
 	}
 }
 
+// text returns what the program has written, and waits until it has ended.
+func (x *terminal) text() string {
+	x.end()
+	return strings.ReplaceAll(ansi.Strip(x.out.String()), "\r\n", "\n")
+}
+
 // end waits until the program has ended, and returns its exit code.
 func (x *terminal) end() int {
 	x.t.Helper()

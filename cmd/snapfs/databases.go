@@ -56,14 +56,14 @@ func (c *databasesCmd) Run(a *App) error {
 		}
 		return a.printJSON(dbs)
 	}
-	tab := &table{head: []string{"DATABASE", "POLICY", ">KEPT", ">GROUP", ">REPLICAS", ">SHARDS", "FROM", "TO", ">BYTES", ""}}
+	tab := a.table("DATABASE", "POLICY", "?>KEPT", "?>GROUP", "?>REPLICAS", ">SHARDS", "FROM", "TO", ">BYTES", "")
 	for _, d := range dbs {
 		if len(d.Policies) == 0 {
 			tab.add(nameOf(d.Name), "-", "", "", "", "0", "-", "-", "0", dropped(d.Dropped))
 		}
 		for _, p := range d.Policies {
 			tab.add(nameOf(d.Name), policyName(d, p), kept(p), span(p.GroupDuration), fmt.Sprint(p.Replicas), fmt.Sprint(p.Shards),
-				when(p.Start), when(p.End), a.size(p.Bytes), policyRemark(p))
+				date(p.Start), date(p.End), a.size(p.Bytes), policyRemark(p))
 		}
 	}
 	return tab.write(a.Stdout)

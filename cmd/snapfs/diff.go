@@ -46,6 +46,7 @@ type differences struct {
 	cmd      *diffCmd
 	old, new *space.Tree
 	out      *bufio.Writer
+	width    int // of the terminal; 0: points are not cut
 	keys     bool
 	shards   [2]map[string]*dataset.Shard // by path
 	lost     losses
@@ -109,6 +110,7 @@ func changeName(before, after bool) (word, sign string) {
 
 func (c *diffCmd) Run(a *App) (err error) {
 	d := &differences{app: a, cmd: c, keys: c.Keys, out: bufio.NewWriter(a.Stdout)}
+	d.width, _ = a.terminal(a.Stdout)
 	for _, s := range []struct {
 		at string
 		to **space.Tree

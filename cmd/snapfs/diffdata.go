@@ -186,7 +186,11 @@ func (d *differences) printPoint(sh *dataset.Shard, c dataset.PointChange) error
 			if x.p == nil {
 				continue
 			}
-			if _, err := fmt.Fprintf(d.out, "  %s %s\n", x.sign, printable(pointText(c.Series, x.p))); err != nil {
+			text := printable(pointText(c.Series, x.p))
+			if d.width > 0 {
+				text = clip(text, max(d.width-len("  + "), 1), 0)
+			}
+			if _, err := fmt.Fprintf(d.out, "  %s %s\n", x.sign, text); err != nil {
 				return err
 			}
 		}

@@ -137,12 +137,14 @@ func (a *App) printReport(r *doctor.Report) error {
 		fmt.Fprintf(w, "%s: Bolt file, %s\n", printable(r.Path), a.bytes(r.Checked.Bytes))
 		return a.printFindings(w, r.Findings)
 	}
-	fmt.Fprintf(w, "%s: %s, %s, %s\n", printable(r.Path), dialectName(r.Dialect), plural(int64(len(r.Layers)), "layer"), a.bytes(r.Checked.Bytes))
+	head := fmt.Sprintf("%s: %s, %s, %s", printable(r.Path), dialectName(r.Dialect), plural(int64(len(r.Layers)), "layer"), a.bytes(r.Checked.Bytes))
+	width, _ := a.terminal(a.Stdout)
+	fmt.Fprintln(w, wrap(head, width, 0, 2))
 	if r.Server != "" {
 		fmt.Fprintf(w, "of the server with the cluster number %s\n", r.Server)
 	}
 	fmt.Fprintln(w)
-	tab := &table{head: []string{"POINT", "BACKUP TIME", ">TOOK", ">BYTES", ">ADDED", ">REPLACED", ">FILES", "RESTORABLE"}}
+	tab := a.table("POINT", "BACKUP TIME", ">TOOK", ">BYTES", "?>ADDED", "?>REPLACED", ">FILES", "RESTORABLE")
 	for i, l := range r.Layers {
 		p := r.Points[i]
 		verdict := string(p.Verdict)

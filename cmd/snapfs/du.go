@@ -171,7 +171,7 @@ func (c *duCmd) layers(a *App, v *chain.View) error {
 	if c.JSON {
 		return a.printJSON(rows)
 	}
-	tab := &table{head: []string{"LAYER", "FILE", ">FILES", ">VIEW", ">REST", ">SIZE"}}
+	tab := a.table("LAYER", "~FILE", ">FILES", ">VIEW", ">REST", ">SIZE")
 	for _, r := range rows {
 		tab.add(r.Layer, filepath.Base(r.File), fmt.Sprint(r.Files), a.size(r.Bytes), a.size(r.Rest), a.size(r.Size))
 	}

@@ -201,7 +201,7 @@ func date(t time.Time) string {
 }
 
 func (a *App) databaseTable(dbs []database, count bool) *table {
-	tab := &table{head: []string{"DATABASE", "POLICY", ">KEPT", ">SHARDS", "FROM", "TO", "ENGINE"}}
+	tab := a.table("DATABASE", "POLICY", "?>KEPT", ">SHARDS", "FROM", "TO", "ENGINE")
 	if count {
 		tab.head = append(tab.head, ">SERIES", ">POINTS", "NEWEST POINT")
 	}
@@ -247,7 +247,7 @@ func counts(c *dataset.Count) []string {
 }
 
 func (a *App) shardTable(shards []shard, count bool) *table {
-	tab := &table{head: []string{"SHARD", "DATABASE", "POLICY", "FROM", "TO", "ENGINE", "LAYER"}}
+	tab := a.table("SHARD", "?DATABASE", "?POLICY", "FROM", "TO", "ENGINE", "LAYER")
 	if count {
 		tab.head = append(tab.head, ">SERIES", ">POINTS", "NEWEST POINT")
 	}

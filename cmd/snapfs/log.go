@@ -107,7 +107,7 @@ func (c *logCmd) Run(a *App) error {
 	if c.JSON {
 		return a.printJSON(rows)
 	}
-	tab := &table{head: []string{"POINT", "BACKUP TIME", "FILE", ">ADDED", ">REPLACED", ">UNCHANGED", ">LOST", ">NEW BYTES"}}
+	tab := a.table("POINT", "BACKUP TIME", "~FILE", ">ADDED", ">REPLACED", "?>UNCHANGED", ">LOST", ">NEW BYTES")
 	for _, r := range rows {
 		tab.add(r.Name, when(r.Time), filepath.Base(r.File), fmt.Sprint(r.Added), fmt.Sprint(r.Replaced), fmt.Sprint(r.Unchanged), fmt.Sprint(r.Lost), a.size(r.Bytes))
 		if !c.Files {
@@ -223,7 +223,7 @@ func (c *logCmd) versions(a *App, v *chain.View, p string) error {
 }
 
 func (a *App) versionTable(rows []fileVersion) *table {
-	tab := &table{head: []string{"", "LAYER", "FILE", ">OFFSET", ">SIZE", "MTIME", "WHY"}}
+	tab := a.table("", "LAYER", "~FILE", ">OFFSET", ">SIZE", "?MTIME", "|WHY")
 	for _, r := range rows {
 		mark, off := "", "-"
 		if r.Current {

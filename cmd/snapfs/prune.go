@@ -103,7 +103,7 @@ func (c *pruneCmd) Run(a *App) error {
 }
 
 func (c *pruneCmd) print(a *App, r pruneReport) error {
-	tab := &table{head: []string{"LAYER", "FILE", ">BYTES", ">NEWEST", ">OLDER", ">NONE", ">FRAME"}}
+	tab := a.table("LAYER", "~FILE", ">BYTES", ">NEWEST", ">OLDER", ">NONE", ">FRAME")
 	for _, l := range r.Layers {
 		tab.add(l.Layer, filepath.Base(l.File), a.size(l.Bytes), a.size(l.Newest), a.size(l.Older), a.size(l.None), a.size(l.Frame))
 	}
@@ -118,12 +118,12 @@ func (c *pruneCmd) print(a *App, r pruneReport) error {
 		if x.Name != "" {
 			name = nameOf(x.Name)
 		}
-		fmt.Fprintf(a.Stdout, "no point needs: layer %s, %s, %s bytes at %d: %s\n", x.Layer, name, a.size(x.Bytes), x.Offset, x.Why)
+		fmt.Fprintf(a.Stdout, "no point needs: layer %s, %s, %s at %d: %s\n", x.Layer, name, a.bytes(x.Bytes), x.Offset, x.Why)
 	}
 	for _, f := range r.Files {
-		fmt.Fprintf(a.Stdout, "no part of the chain: %s, %s bytes: %s\n", printable(f.File), a.size(f.Bytes), f.Why)
+		fmt.Fprintf(a.Stdout, "no part of the chain: %s, %s: %s\n", printable(f.File), a.bytes(f.Bytes), f.Why)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "\nno point needs %s of %s bytes\n", a.size(r.Bytes-r.Needed), a.size(r.Bytes))
+	_, err := fmt.Fprintf(a.Stdout, "\nno point needs %s of %s\n", a.size(r.Bytes-r.Needed), a.bytes(r.Bytes))
 	if err == nil && r.Flat > 0 {
 		_, err = fmt.Fprintf(a.Stdout, "a full snapshot of the newest point has %s: snapfs flatten %s --out NEW\n", a.size(r.Flat), c.Snap)
 	}

@@ -11,11 +11,23 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// table prints rows in columns. Columns whose head begins with ">" are aligned
-// right.
+// table prints rows in columns. Marks before the name of a column say what
+// becomes of it, in this order:
+//
+//	?  it is left out where rows are too wide, the last such column first
+//	~  its cells are cut in their middle where rows are too wide
+//	|  its cells, the last of their rows, are wrapped
+//	>  it is aligned right
 type table struct {
-	head []string
-	rows [][]string
+	head  []string
+	rows  [][]string
+	width int // of the terminal; 0: rows are as wide as they are
+}
+
+// table returns a table for standard output.
+func (a *App) table(head ...string) *table {
+	width, _ := a.terminal(a.Stdout)
+	return &table{head: head, width: width}
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
@@ -23,52 +35,140 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 // note adds a line that is in no column.
 func (t *table) note(text string) { t.rows = append(t.rows, []string{text}) }
 
+// isNote reports whether a row is a line that is in no column.
+func (t *table) isNote(row []string) bool { return len(row) == 1 && len(t.head) > 1 }
+
+// column is a column as it is printed.
+type column struct {
+	name                    string
+	spare, cut, wrap, right bool // marks
+	width                   int
+	hidden                  bool
+}
+
+// gap is what is between columns.
+const gap = 2
+
+// columns returns the columns, made to fit.
+func (t *table) columns() []column {
+	var cols []column
+	for _, h := range t.head {
+		var c column
+		h, c.spare = strings.CutPrefix(h, "?")
+		h, c.cut = strings.CutPrefix(h, "~")
+		h, c.wrap = strings.CutPrefix(h, "|")
+		c.name, c.right = strings.CutPrefix(h, ">")
+		c.width = uniseg.StringWidth(c.name)
+		cols = append(cols, c)
+	}
+	for _, r := range t.rows {
+		if t.isNote(r) {
+			continue
+		}
+		for i, c := range r {
+			if i == len(cols) {
+				cols = append(cols, column{})
+			}
+			cols[i].width = max(cols[i].width, uniseg.StringWidth(c))
+		}
+	}
+	end := len(cols)
+	for end > 0 && cols[end-1].width == 0 {
+		end-- // for remarks, of which there are none
+	}
+	if t.width > 0 {
+		fit(cols[:end], t.width)
+	}
+	return cols
+}
+
+// fit makes columns narrower, until all are within width or nothing is left that
+// may be done.
+func fit(cols []column, width int) {
+	// What is narrower than that tells nothing, be it cut or wrapped.
+	const narrow, text = 12, 24
+	for {
+		over := -width - gap
+		flexible, spare := -1, -1
+		for i, c := range cols {
+			if c.hidden {
+				continue
+			}
+			over += c.width + gap
+			if c.wrap {
+				over -= max(c.width-text, 0)
+			}
+			if c.cut {
+				flexible = i
+			}
+			if c.spare {
+				spare = i
+			}
+		}
+		if over <= 0 {
+			return
+		}
+		if flexible >= 0 {
+			c := &cols[flexible]
+			if c.width-over >= narrow || spare < 0 {
+				c.width = max(c.width-over, min(narrow, c.width))
+				return
+			}
+		}
+		if spare < 0 {
+			return
+		}
+		cols[spare].hidden = true
+	}
+}
+
 func (t *table) write(w io.Writer) error {
+	cols := t.columns()
 	rows := t.rows
 	if t.head != nil {
 		head := make([]string, len(t.head))
-		for i, h := range t.head {
-			head[i] = strings.TrimPrefix(h, ">")
+		for i := range head {
+			head[i] = cols[i].name
 		}
 		rows = append([][]string{head}, rows...)
 	}
-	var widths []int
 	for _, r := range rows {
-		if len(r) == 1 && len(t.head) > 1 {
-			continue // a note
+		line := r[0]
+		if !t.isNote(r) {
+			line = t.line(cols, r)
 		}
-		for i, c := range r {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], uniseg.StringWidth(c))
-		}
-	}
-	for _, r := range rows {
-		if len(r) == 1 && len(t.head) > 1 {
-			if _, err := fmt.Fprintln(w, r[0]); err != nil {
-				return err
-			}
-			continue
-		}
-		var b strings.Builder
-		for i, c := range r {
-			pad := strings.Repeat(" ", widths[i]-uniseg.StringWidth(c))
-			right := i < len(t.head) && strings.HasPrefix(t.head[i], ">")
-			if right {
-				b.WriteString(pad)
-			}
-			b.WriteString(c)
-			if !right {
-				b.WriteString(pad)
-			}
-			b.WriteString("  ")
-		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(b.String(), " ")); err != nil {
+		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// line returns a row as it is printed.
+func (t *table) line(cols []column, row []string) string {
+	var b strings.Builder
+	at := 0
+	for i, cell := range row {
+		c := cols[i]
+		switch {
+		case c.hidden:
+			continue
+		case c.cut:
+			cell = clip(cell, c.width, (c.width-1)/2)
+		case c.wrap:
+			b.WriteString(wrap(cell, t.width, at, at))
+			continue
+		}
+		pad := strings.Repeat(" ", c.width-uniseg.StringWidth(cell))
+		if c.right {
+			b.WriteString(pad + cell)
+		} else {
+			b.WriteString(cell + pad)
+		}
+		b.WriteString(strings.Repeat(" ", gap))
+		at += c.width + gap
+	}
+	return strings.TrimRight(b.String(), " ")
 }
 
 // size prints bytes: for people on a terminal, exact in a pipe.

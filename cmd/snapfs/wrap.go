@@ -31,3 +31,30 @@ func wrap(text string, width, first, indent int) string {
 	}
 	return b.String()
 }
+
+// clip cuts text to width columns. What is left out is marked, and after that is
+// as much of the end as tail columns hold.
+func clip(text string, width, tail int) string {
+	total := uniseg.StringWidth(text)
+	if total <= width {
+		return text
+	}
+	used, rest, state := 0, text, -1
+	next := func() (cols int, after string, newState int) {
+		_, after, cols, newState = uniseg.FirstGraphemeClusterInString(rest, state)
+		return cols, after, newState
+	}
+	for rest != "" {
+		cols, after, s := next()
+		if used+cols > width-1-tail {
+			break
+		}
+		used, rest, state = used+cols, after, s
+	}
+	head := text[:len(text)-len(rest)]
+	for rest != "" && total-used > tail {
+		cols, after, s := next()
+		used, rest, state = used+cols, after, s
+	}
+	return head + "…" + rest
+}

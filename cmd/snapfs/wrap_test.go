@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/rivo/uniseg"
+)
 
 func TestWrap(t *testing.T) {
 	for _, c := range []struct {
@@ -20,6 +24,30 @@ func TestWrap(t *testing.T) {
 	} {
 		if got := wrap(c.text, c.width, c.first, c.indent); got != c.want {
 			t.Errorf("wrap(%q, %d, %d, %d) = %q, want %q", c.text, c.width, c.first, c.indent, got, c.want)
+		}
+	}
+}
+
+func TestClip(t *testing.T) {
+	for _, c := range []struct {
+		text        string
+		width, tail int
+		want        string
+	}{
+		{"snapshot", 8, 0, "snapshot"},
+		{"snapshot", 7, 0, "snapsh…"},
+		{"snapshot", 7, 3, "sna…hot"},
+		{"snapshot", 1, 0, "…"},
+		{"日本語の名", 10, 4, "日本語の名"},
+		{"日本語の名", 9, 4, "日本…の名"},
+		{"日本語の名", 8, 3, "日本…名"}, // no half of a character
+		{"e\u0301o\u0308u\u0308a\u0308", 3, 1, "e\u0301…a\u0308"},
+		{"👩‍👩‍👧 family", 5, 2, "👩‍👩‍👧…ly"},
+		{"\xff\xfe\xfd\xfc", 3, 1, "\xff…\xfc"},
+	} {
+		got := clip(c.text, c.width, c.tail)
+		if got != c.want || uniseg.StringWidth(got) > c.width {
+			t.Errorf("clip(%q, %d, %d) = %q, want %q", c.text, c.width, c.tail, got, c.want)
 		}
 	}
 }
