@@ -1,15 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/dustin/go-humanize"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/boltview"
@@ -30,51 +28,37 @@ type compactedFile struct {
 // ones are left alone: if they were repaired, they were rewritten by that.
 func (r *repairs) compactAll(a *App, tree fs.FS, plan *restore.Plan, damaged []damagedFile, progress func(restore.Progress)) (fs.FS, []compactedFile, error) {
 	var steps []restore.Step
-	p := restore.Progress{Phase: restore.PhaseCheck}
 	for s := range plan.Steps() {
 		sound := !slices.ContainsFunc(damaged, func(d damagedFile) bool { return d.Path == s.Path })
 		if s.Mode.IsRegular() && s.Size > 0 && s.Action != restore.ActionFail && sound {
 			steps = append(steps, s)
-			p.TotalFiles++
-			p.TotalBytes += s.Size
 		}
 	}
 	if err := r.temp(); err != nil {
 		return nil, nil, err
 	}
-	if err := roomFor(r.dir, p.TotalBytes); err != nil {
+	if err := roomFor(r.dir, totalSize(steps)); err != nil {
 		return nil, nil, err
 	}
 	made := make([]int64, len(steps)) // sizes
 	name := func(i int) string { return filepath.Join(r.dir, fmt.Sprintf("compact-%d", i)) }
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(a.ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, s := range steps {
-		g.Go(func() error {
-			err := withSource(ctx, tree, s.Path, func(db *boltview.DB, class boltview.Class, err error) error {
-				if err != nil || class != boltview.ClassA {
-					return nil
-				}
-				report, err := repair.Bolt(ctx, name(i), db, repair.Options{Mode: 0o600})
-				if err != nil {
-					return fmt.Errorf("compact %s: %w", s.Path, err)
-				}
-				if report.Losses == 0 {
-					made[i] = report.Size
-				}
+	err := checkSteps(a.ctx, steps, progress, func(ctx context.Context, i int) error {
+		s := steps[i]
+		return withSource(ctx, tree, s.Path, func(db *boltview.DB, class boltview.Class, err error) error {
+			if err != nil || class != boltview.ClassA {
 				return nil
-			})
-			mu.Lock()
-			defer mu.Unlock()
-			p.Path = s.Path
-			p.Files++
-			p.Bytes += s.Size
-			progress(p)
-			return err
+			}
+			report, err := repair.Bolt(ctx, name(i), db, repair.Options{Mode: 0o600})
+			if err != nil {
+				return fmt.Errorf("compact %s: %w", s.Path, err)
+			}
+			if report.Losses == 0 {
+				made[i] = report.Size
+			}
+			return nil
 		})
-	}
-	if err := g.Wait(); err != nil {
+	})
+	if err != nil {
 		return nil, nil, err
 	}
 	files := map[string]string{}
@@ -88,7 +72,7 @@ func (r *repairs) compactAll(a *App, tree fs.FS, plan *restore.Plan, damaged []d
 	if len(files) == 0 {
 		return tree, nil, nil
 	}
-	tree, err := repair.Overlay(tree, files)
+	tree, err = repair.Overlay(tree, files)
 	return tree, list, err
 }
 

@@ -111,43 +111,29 @@ func cutOff(src fs.FS, s restore.Step) error {
 // off, and the Bolt files that are not sound, in the order of the plan.
 func (a *App) findDamage(src fs.FS, plan *restore.Plan, progress func(restore.Progress)) ([]damagedFile, error) {
 	var steps []restore.Step
-	p := restore.Progress{Phase: restore.PhaseCheck}
 	for s := range plan.Steps() {
 		if s.Mode.IsRegular() && s.Action != restore.ActionFail {
 			steps = append(steps, s)
-			p.TotalFiles++
-			p.TotalBytes += s.Size
 		}
 	}
 	found := make([]*damagedFile, len(steps))
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(a.ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, s := range steps {
-		g.Go(func() error {
-			if err := cutOff(src, s); err != nil {
-				found[i] = &damagedFile{Path: s.Path, Problem: causeOf(err), cut: true}
-				return ctx.Err()
+	err := checkSteps(a.ctx, steps, progress, func(ctx context.Context, i int) error {
+		s := steps[i]
+		if err := cutOff(src, s); err != nil {
+			found[i] = &damagedFile{Path: s.Path, Problem: causeOf(err), cut: true}
+			return ctx.Err()
+		}
+		return withSource(ctx, src, s.Path, func(_ *boltview.DB, class boltview.Class, err error) error {
+			switch {
+			case err != nil:
+				found[i] = &damagedFile{Path: s.Path, Problem: err.Error()}
+			case class != boltview.ClassA:
+				found[i] = &damagedFile{Path: s.Path, Class: class}
 			}
-			err := withSource(ctx, src, s.Path, func(_ *boltview.DB, class boltview.Class, err error) error {
-				switch {
-				case err != nil:
-					found[i] = &damagedFile{Path: s.Path, Problem: err.Error()}
-				case class != boltview.ClassA:
-					found[i] = &damagedFile{Path: s.Path, Class: class}
-				}
-				return nil
-			})
-			mu.Lock()
-			defer mu.Unlock()
-			p.Path = s.Path
-			p.Files++
-			p.Bytes += s.Size
-			progress(p)
-			return err
+			return nil
 		})
-	}
-	if err := g.Wait(); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
 	var list []damagedFile
@@ -157,6 +143,36 @@ func (a *App) findDamage(src fs.FS, plan *restore.Plan, progress func(restore.Pr
 		}
 	}
 	return list, nil
+}
+
+// checkSteps calls do with the number of each step, several at a time, until one
+// fails. After each it tells how far it is.
+func checkSteps(ctx context.Context, steps []restore.Step, progress func(restore.Progress), do func(ctx context.Context, i int) error) error {
+	p := restore.Progress{Phase: restore.PhaseCheck, TotalFiles: len(steps), TotalBytes: totalSize(steps)}
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range steps {
+		g.Go(func() error {
+			err := do(ctx, i)
+			mu.Lock()
+			defer mu.Unlock()
+			p.Path = s.Path
+			p.Files++
+			p.Bytes += s.Size
+			progress(p)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// totalSize returns the bytes of the files of some steps.
+func totalSize(steps []restore.Step) (n int64) {
+	for _, s := range steps {
+		n += s.Size
+	}
+	return n
 }
 
 // damageError is the error of a restore that damage keeps from beginning.

@@ -63,11 +63,7 @@ func (c *logCmd) Run(a *App) error {
 		return err
 	}
 	defer t.Close()
-	v, err := view(t)
-	if err = cmp.Or(err, a.ctx.Err()); err != nil {
-		return err
-	}
-	p, err := clean(c.Path)
+	v, p, err := a.inView(t, c.Path)
 	if err != nil {
 		return err
 	}
@@ -122,6 +118,17 @@ func (c *logCmd) Run(a *App) error {
 		}
 	}
 	return tab.write(a.Stdout)
+}
+
+// inView returns the view at the root of a snapshot, and a path in it as that of
+// an [fs.FS].
+func (a *App) inView(t *space.Tree, name string) (*chain.View, string, error) {
+	v, err := view(t)
+	if err = cmp.Or(err, a.ctx.Err()); err != nil {
+		return nil, "", err
+	}
+	p, err := clean(name)
+	return v, p, err
 }
 
 // view returns the view at the root of a snapshot.
@@ -261,11 +268,7 @@ func (c *whyCmd) Run(a *App) error {
 		return err
 	}
 	defer t.Close()
-	v, err := view(t)
-	if err = cmp.Or(err, a.ctx.Err()); err != nil {
-		return err
-	}
-	p, err := clean(c.Path)
+	v, p, err := a.inView(t, c.Path)
 	if err != nil {
 		return err
 	}

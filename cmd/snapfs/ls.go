@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"path"
 	"time"
 
@@ -106,30 +108,50 @@ func (l *lister) list(p string) error {
 
 // dir lists a directory. prefix is put before the names.
 func (l *lister) dir(p, prefix string) error {
-	f, err := l.tree.Open(p)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	d, ok := f.(fs.ReadDirFile)
-	if !ok {
-		return &fs.PathError{Op: "list", Path: p, Err: fs.ErrInvalid}
-	}
-	for {
-		if err := l.app.ctx.Err(); err != nil {
-			return err
-		}
-		entries, err := d.ReadDir(512)
-		for _, e := range entries {
-			if err := l.entry(path.Join(p, e.Name()), prefix+e.Name(), e); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
+	for e, err := range dirEntries(l.app.ctx, l.tree, p) {
+		if err == nil {
+			err = l.entry(path.Join(p, e.Name()), prefix+e.Name(), e)
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// dirEntries yields what is in a directory, which may be long, until an error or
+// the end of ctx, which is yielded as well.
+func dirEntries(ctx context.Context, tree fs.FS, p string) iter.Seq2[fs.DirEntry, error] {
+	return func(yield func(fs.DirEntry, error) bool) {
+		f, err := tree.Open(p)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer f.Close()
+		d, ok := f.(fs.ReadDirFile)
+		if !ok {
+			yield(nil, &fs.PathError{Op: "list", Path: p, Err: fs.ErrInvalid})
+			return
+		}
+		for {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			some, err := d.ReadDir(512)
+			for _, e := range some {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 
@@ -67,40 +66,22 @@ type treeWriter struct {
 
 // dir draws what is in a directory. indent is put before the lines.
 func (w *treeWriter) dir(p, indent string, level int) error {
-	f, err := w.tree.Open(p)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	d, ok := f.(fs.ReadDirFile)
-	if !ok {
-		return &fs.PathError{Op: "list", Path: p, Err: fs.ErrInvalid}
-	}
 	// Directories stream: one entry more is read than is drawn, since the last
 	// looks different.
 	var next fs.DirEntry
-	for {
-		if err := w.app.ctx.Err(); err != nil {
-			return err
-		}
-		entries, err := d.ReadDir(512)
-		for _, e := range entries {
-			if w.cmd.Dirs && !e.IsDir() {
-				continue
-			}
-			if next != nil {
-				if err := w.entry(p, indent, next, level, false); err != nil {
-					return err
-				}
-			}
-			next = e
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for e, err := range dirEntries(w.app.ctx, w.tree, p) {
 		if err != nil {
 			return err
 		}
+		if w.cmd.Dirs && !e.IsDir() {
+			continue
+		}
+		if next != nil {
+			if err := w.entry(p, indent, next, level, false); err != nil {
+				return err
+			}
+		}
+		next = e
 	}
 	if next == nil {
 		return nil
