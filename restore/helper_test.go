@@ -89,14 +89,14 @@ func dump(t testing.TB, dir string) string {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(&b, "%s %v %v %x\n", rel, info.Mode(), info.ModTime().UnixNano(), sha256.Sum256(data))
+			fmt.Fprintf(&b, "%q %v %v %x\n", rel, info.Mode(), info.ModTime().UnixNano(), sha256.Sum256(data))
 		case info.Mode()&fs.ModeSymlink != 0:
 			to, _ := os.Readlink(p)
-			fmt.Fprintf(&b, "%s -> %s\n", rel, to)
+			fmt.Fprintf(&b, "%q -> %q\n", rel, to)
 		case rel == ".":
 			fmt.Fprintf(&b, ". %v\n", info.Mode()) // its time changes when something is made in it
 		default:
-			fmt.Fprintf(&b, "%s %v %v\n", rel, info.Mode(), info.ModTime().UnixNano())
+			fmt.Fprintf(&b, "%q %v %v\n", rel, info.Mode(), info.ModTime().UnixNano())
 		}
 		return nil
 	})

@@ -31,7 +31,7 @@ func guarded(t testing.TB) (dst string, check func()) {
 		t.Helper()
 		var b strings.Builder
 		for line := range strings.Lines(dump(t, outer)) {
-			if !strings.HasPrefix(line, "dst") {
+			if !strings.HasPrefix(line, `"dst"`) && !strings.HasPrefix(line, `"dst/`) {
 				b.WriteString(line)
 			}
 		}
