@@ -3,8 +3,6 @@ package doctor_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -23,62 +21,8 @@ import (
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/doctor"
-	"github.com/snapfs/snapfs/internal/realchains"
 	"github.com/snapfs/snapfs/internal/sample"
-	"github.com/snapfs/snapfs/seal"
 )
-
-// examine finds and examines what lies at a path.
-func examine(t *testing.T, path string, opts doctor.Options) *doctor.Report {
-	t.Helper()
-	found, problems, err := doctor.Find(t.Context(), path)
-	if err != nil || len(problems) > 0 || len(found) != 1 {
-		t.Fatalf("found %v, %v, %v", found, problems, err)
-	}
-	r, err := doctor.Examine(t.Context(), found[0].Path, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Findings = append(r.Findings, found[0].Stray...)
-	return r
-}
-
-// codes returns the codes of errors and warnings, each once, sorted.
-func codes(r *doctor.Report) string {
-	var out []string
-	for _, f := range r.Findings {
-		if f.Level != doctor.Note {
-			out = append(out, string(f.Code))
-		}
-	}
-	slices.Sort(out)
-	return strings.Join(slices.Compact(out), " ")
-}
-
-func verdicts(r *doctor.Report) string {
-	var b strings.Builder
-	for _, p := range r.Points {
-		b.WriteByte(p.Verdict[0])
-	}
-	return b.String()
-}
-
-func lines(r *doctor.Report) string {
-	var b strings.Builder
-	for _, f := range r.Findings {
-		b.WriteString(string(f.Level) + " " + string(f.Code) + " " + f.Layer + ": " + f.Text + "\n    hint: " + f.Hint + "\n")
-	}
-	return b.String()
-}
-
-func sampleChain(t *testing.T) string {
-	t.Helper()
-	path, err := sample.Chain(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // TestSound finds nothing wrong with a sound chain, in any depth.
 func TestSound(t *testing.T) {
@@ -283,108 +227,6 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// TestRealChains holds what is known of the chains of real servers.
-func TestRealChains(t *testing.T) {
-	known := map[string]struct{ codes, verdicts string }{
-		"v0.9.0-rc30-small": {"", "wwwwww"},
-		"v0.9.2-oddnames":   {"", "ww"},
-		"v0.9.2-small":      {"", "wwwwwww"},
-		"v0.9.2-torn":       {"torn", "lll"},
-		"v0.9.4.2p-small":   {"empty-layer", "wwwwwn"},
-		"v0.9.5.1-small":    {"", "wwwwww"},
-	}
-	for _, path := range realchains.All(t) {
-		name := filepath.Base(filepath.Dir(path))
-		want, ok := known[name]
-		if !ok {
-			continue
-		}
-		r := examine(t, path, doctor.Options{})
-		if codes(r) != want.codes || verdicts(r) != want.verdicts {
-			t.Errorf("%s: %q %q\n%s", name, codes(r), verdicts(r), lines(r))
-		}
-		if name == "v0.9.2-torn" {
-			compareClasses(t, path, r)
-		}
-		if want.codes == "" {
-			realFaults(t, path)
-		}
-	}
-}
-
-// compareClasses compares with the verdict of an independent reader of pages.
-func compareClasses(t *testing.T, path string, r *doctor.Report) {
-	b, err := os.ReadFile(filepath.Join(filepath.Dir(path), "truth/classes.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var truth map[string]map[string]struct{ Class string }
-	if err := json.Unmarshal(b, &truth); err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]string{}
-	for _, f := range r.Findings {
-		if f.Code == doctor.Torn {
-			got[filepath.Base(f.File)+"/"+f.Name] = string(f.Class)
-		}
-	}
-	torn := 0
-	for layer, shards := range truth {
-		for name, s := range shards {
-			want := s.Class[:1]
-			if want == "A" {
-				want = ""
-			} else {
-				torn++
-			}
-			if got[layer+"/"+name] != want {
-				t.Errorf("%s %s: class %q, want %q", layer, name, got[layer+"/"+name], want)
-			}
-		}
-	}
-	if torn != 21 || len(got) != torn {
-		t.Errorf("%d torn by the truth, %d by us", torn, len(got))
-	}
-}
-
-// realFaults injects faults that fit any chain.
-func realFaults(t *testing.T, path string) {
-	sound := read(t, path)
-	last := len(sound.m) - 2
-	layer := "snap"
-	if last >= 0 {
-		layer = "snap." + string(rune('0'+last))
-	}
-	size := int64(len(sound.m[layer]))
-	for _, c := range []struct {
-		codes string
-		do    func(f files)
-	}{
-		{"truncated", func(f files) { f.cut(layer, size-1024-512) }},
-		{"no-end-mark", func(f files) { f.cut(layer, size-1024) }},
-		{"bad-manifest truncated", func(f files) { f.cut(layer, 530) }},
-		{"empty-layer", func(f files) { f.cut(layer, 0) }},
-		{"bad-header", func(f files) { f.m[layer][7] ^= 1 }},
-		{"pending", func(f files) { f.m[layer+".pending"] = nil }},
-		{"stray-file", func(f files) { f.m[layer+".gz"] = []byte("\x1f\x8b\x08") }},
-		{"appended", func(f files) { f.m[layer] = append(f.m[layer], f.m[layer]...) }},
-		{"no-full", func(f files) { delete(f.m, "snap") }},
-		{"missing-member", func(f files) {
-			f.edit(layer, func(b *tarball) { b.members = slices.Delete(b.members, len(b.members)-1, len(b.members)) })
-		}},
-		{"size-mismatch", func(f files) { f.edit(layer, func(b *tarball) { b.manifest.Files[0].Size += 512 }) }},
-	} {
-		f := sound.clone(t)
-		c.do(f)
-		dir := t.TempDir()
-		f.write(dir)
-		r := examine(t, dir+"/snap", doctor.Options{Depth: doctor.Signs})
-		if got := codes(r); got != c.codes && !(c.codes == "no-full" && strings.Contains(got, c.codes)) {
-			t.Errorf("%s: codes %q, want %q\n%s", path, got, c.codes, lines(r))
-		}
-	}
-}
-
 // empty is the metadata of a server that has just started.
 var empty = []byte{8, 0, 16, 0, 24, 0, 56, 0, 64, 0, 72, 0}
 
@@ -477,89 +319,6 @@ func TestCodesDocumented(t *testing.T) {
 	if n < 40 {
 		t.Errorf("only %d codes were found", n)
 	}
-}
-
-// TestVerify finds what only reading every point, or a seal, can.
-func TestVerify(t *testing.T) {
-	sound := read(t, sampleChain(t))
-	sealed := func(dir string) *seal.Seal {
-		c, err := chain.Open(dir+"/snap", chain.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		s, err := seal.Make(t.Context(), c, seal.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	for _, c := range []struct {
-		name            string
-		do              func(f files)
-		plain, withSeal string // codes
-		text            string
-	}{
-		{"nothing", func(f files) {}, "", "", ""},
-		{"value", func(f files) { flipValue(f.data("snap", shard1), 8) }, "", "bit-rot", "of telemetry/default/1 changed since it was sealed: 58 points of cpu,host=alpha"},
-		{"number of a field", func(f files) { flipField(f.data("snap", shard1), 8) }, "undecodable", "bit-rot", "1 part of points that cannot be decoded"},
-		{"small bucket", func(f files) { d := f.data("snap", shard3); d[bytes.Index(d, []byte("1.280"))] ^= 1 }, "", "bit-rot", "4 points of deploy,app=web"},
-		{"log", func(f files) {
-			d := f.data("snap.2", shard4)
-			d[bytes.Index(d, []byte("\x00\x00\x00\x0ecpu,host=alpha"))+24] ^= 1
-		}, "", "bit-rot", "entries of the log"},
-		{"padding", func(f files) { e := f.member("snap", "meta"); f.m["snap"][e.DataOffset+e.Size+9] ^= 1 }, "padding", "bit-rot padding", "headers, padding or the end mark"},
-		{"header", func(f files) { f.m["snap.2"][f.member("snap.2", shard4).HeaderOffset+8] ^= 1 }, "bad-header", "bad-header bit-rot", ""},
-		{"free page", func(f files) { d := f.data("snap", shard1); d[freePage(d)*4096+100] ^= 1 }, "", "bit-rot", ""},
-		{"layer gone", func(f files) { delete(f.m, "snap.2") }, "", "seal-missing", "was sealed, and is not there"},
-		{"layer new", func(f files) { f.m["snap.3"] = f.m["snap.2"] }, "", "", "newer than the seal"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			sound.clone(t).write(dir)
-			s := sealed(dir)
-			f := sound.clone(t)
-			c.do(f)
-			dir = t.TempDir()
-			f.write(dir)
-			r := examine(t, dir+"/snap", doctor.Options{Depth: doctor.Points})
-			if got := codes(r); got != c.plain {
-				t.Errorf("codes %q, want %q\n%s", got, c.plain, lines(r))
-			}
-			all := lines(r)
-			r = examine(t, dir+"/snap", doctor.Options{Depth: doctor.Signs, Seal: s})
-			if got := codes(r); got != c.withSeal {
-				t.Errorf("with the seal: codes %q, want %q\n%s", got, c.withSeal, lines(r))
-			}
-			if all += lines(r); !strings.Contains(all, c.text) {
-				t.Errorf("nothing says %q:\n%s", c.text, all)
-			}
-		})
-	}
-}
-
-// firstValue returns the first value of a leaf.
-func firstValue(data []byte, n int) []byte {
-	h := data[n*4096+16:]
-	le := binary.LittleEndian
-	return h[le.Uint32(h[4:])+le.Uint32(h[8:]):][:le.Uint32(h[12:])]
-}
-
-// flipValue changes a bit of a float in a page of points.
-func flipValue(data []byte, n int) { firstValue(data, n)[5] ^= 1 }
-
-// flipField makes a field in a page of points one that is not defined, and too
-// long for its value.
-func flipField(data []byte, n int) { firstValue(data, n)[9] = 1 }
-
-// freePage returns a page that the list of free pages has.
-func freePage(data []byte) int {
-	le := binary.LittleEndian
-	m := data[16:]
-	if n := data[4096+16:]; le.Uint64(n[48:]) > le.Uint64(m[48:]) {
-		m = n
-	}
-	return int(le.Uint64(data[le.Uint64(m[32:])*4096+16:]))
 }
 
 // TestRandomDamage changes bytes anywhere, and wants a report each time: no
