@@ -36,7 +36,7 @@ func (c *boltInfoCmd) Run(a *App) error {
 
 // printBolt prints what is known of a Bolt file.
 func (a *App) printBolt(name string, i boltview.Info) error {
-	fmt.Fprintf(a.Stdout, "%s: Bolt file, %s bytes\n\n", name, a.size(i.Size))
+	fmt.Fprintf(a.Stdout, "%s: Bolt file, %s\n\n", printable(name), a.bytes(i.Size))
 	tab := &table{}
 	tab.add("page size", fmt.Sprint(i.PageSize))
 	tab.add("pages", fmt.Sprintf("%d in the file, %d in use", i.Pages, i.HighWater))

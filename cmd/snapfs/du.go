@@ -173,7 +173,7 @@ func (c *duCmd) layers(a *App, v *chain.View) error {
 	}
 	tab := a.table("LAYER", "~FILE", ">FILES", ">VIEW", ">REST", ">SIZE")
 	for _, r := range rows {
-		tab.add(r.Layer, filepath.Base(r.File), fmt.Sprint(r.Files), a.size(r.Bytes), a.size(r.Rest), a.size(r.Size))
+		tab.add(r.Layer, nameOf(filepath.Base(r.File)), fmt.Sprint(r.Files), a.size(r.Bytes), a.size(r.Rest), a.size(r.Size))
 	}
 	return tab.write(a.Stdout)
 }

@@ -148,7 +148,7 @@ const maxRows = 12
 
 func (a *App) printInfo(i chainInfo, count bool) error {
 	w := a.Stdout
-	fmt.Fprintf(w, "%s: %s, %s\n", i.Path, dialectName(i.Dialect), plural(int64(len(i.Points)), "layer"))
+	fmt.Fprintf(w, "%s: %s, %s\n", printable(i.Path), dialectName(i.Dialect), plural(int64(len(i.Points)), "layer"))
 	fmt.Fprintf(w, "at %s (%s): %s, %s", i.At, when(i.Time), plural(int64(i.Files), "file"), a.bytes(i.Bytes))
 	if i.Dialect != chain.Unknown {
 		fmt.Fprintf(w, ", %s", plural(int64(i.Shards), "shard"))

@@ -105,7 +105,7 @@ func (c *logCmd) Run(a *App) error {
 	}
 	tab := a.table("POINT", "BACKUP TIME", "~FILE", ">ADDED", ">REPLACED", "?>UNCHANGED", ">LOST", ">NEW BYTES")
 	for _, r := range rows {
-		tab.add(r.Name, when(r.Time), filepath.Base(r.File), fmt.Sprint(r.Added), fmt.Sprint(r.Replaced), fmt.Sprint(r.Unchanged), fmt.Sprint(r.Lost), a.size(r.Bytes))
+		tab.add(r.Name, when(r.Time), nameOf(filepath.Base(r.File)), fmt.Sprint(r.Added), fmt.Sprint(r.Replaced), fmt.Sprint(r.Unchanged), fmt.Sprint(r.Lost), a.size(r.Bytes))
 		if !c.Files {
 			continue
 		}
@@ -239,7 +239,7 @@ func (a *App) versionTable(rows []fileVersion) *table {
 		if r.Offset != nil {
 			off = fmt.Sprint(*r.Offset)
 		}
-		tab.add(mark, r.Layer, filepath.Base(r.File), off, a.size(r.Size), when(r.Modified), r.Why)
+		tab.add(mark, r.Layer, nameOf(filepath.Base(r.File)), off, a.size(r.Size), when(r.Modified), r.Why)
 	}
 	return tab
 }
@@ -298,17 +298,17 @@ func (c *whyCmd) Run(a *App) error {
 		if r.Rule != chain.First && r.Rule.Won() {
 			verdict = "took its place: "
 		}
-		where := filepath.Base(r.File)
+		where := nameOf(filepath.Base(r.File))
 		if r.Offset != nil {
 			where += fmt.Sprintf(" at byte %d", *r.Offset)
 		}
-		fmt.Fprintf(a.Stdout, "  %s, %s, %s: %s%s\n", r.Layer, printable(where), plural(r.Size, "byte"), verdict, r.Why)
+		fmt.Fprintf(a.Stdout, "  %s, %s, %s: %s%s\n", r.Layer, where, plural(r.Size, "byte"), verdict, r.Why)
 	}
 	if f.Ghost != "" {
 		fmt.Fprintf(a.Stdout, "  a ghost: %s\n", printable(f.Ghost))
 	}
 	if f.Missing {
-		fmt.Fprintf(a.Stdout, "  reading it fails: the manifest of %s promises it, and the tar does not hold it\n", filepath.Base(f.Layer.Path))
+		fmt.Fprintf(a.Stdout, "  reading it fails: the manifest of %s promises it, and the tar does not hold it\n", nameOf(filepath.Base(f.Layer.Path)))
 	}
 	return nil
 }

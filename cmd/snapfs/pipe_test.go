@@ -91,6 +91,57 @@ func TestAllCommands(t *testing.T) {
 	}
 }
 
+// TestNamesOnTerminal: no name of a file, be it in a tar or of one, reaches the
+// terminal with what it would obey.
+func TestNamesOnTerminal(t *testing.T) {
+	made, err := sample.Chain(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const evil = "\x1b[31m"
+	dir := t.TempDir()
+	snap := filepath.Join(dir, "snap"+evil)
+	for _, layer := range []string{"", ".0", ".1", ".2"} {
+		if err := os.Rename(made+layer, snap+layer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shard, _, code := runApp(t, "cat", snap, aShard)
+	bare := filepath.Join(dir, "shard"+evil)
+	if err := os.WriteFile(bare, []byte(shard), 0o644); err != nil || code != exitOK {
+		t.Fatal(err, code)
+	}
+	at := sample.Start.AddDate(0, 0, 9)
+	f, err := os.Create(snap + ".3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	layer := sample.Layer{Time: at, Files: []sample.File{{Name: "db" + evil + "/rp/9", Data: []byte(shard), Modified: at}}}
+	if _, err := layer.WriteTo(f); err != nil {
+		t.Fatal(err)
+	}
+	list := commands(snap, filepath.Join(dir, "out"))
+	for _, c := range []string{"info", "doctor", "verify", "bolt info", "bolt stats", "bolt check"} {
+		list = append(list, append(strings.Fields(c), bare))
+	}
+	for _, p := range []string{aShard, "db%1B[31m/rp/9"} {
+		list = append(list, []string{"log", snap, p}, []string{"why", snap, p}, []string{"stat", snap, p}, []string{"bolt", "info", snap, p})
+	}
+	for _, args := range list {
+		if args[0] == "cat" || args[0] == "export" || args[0] == "bolt" && args[1] == "export" {
+			continue // what they write is data
+		}
+		out, errs, code := runApp(t, args...)
+		if code != exitOK || out+errs == "" {
+			t.Errorf("%q: exit code %d, prints %q", args, code, out+errs)
+		}
+		if i := strings.Index(out+errs, evil); i >= 0 {
+			t.Errorf("%q prints it as it is: %q", args, (out + errs)[max(i-80, 0):i+len(evil)])
+		}
+	}
+}
+
 // TestPipes is about standard output that is not read to its end.
 func TestPipes(t *testing.T) {
 	snap, err := sample.Chain(t.TempDir())

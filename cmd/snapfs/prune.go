@@ -105,7 +105,7 @@ func (c *pruneCmd) Run(a *App) error {
 func (c *pruneCmd) print(a *App, r pruneReport) error {
 	tab := a.table("LAYER", "~FILE", ">BYTES", ">NEWEST", ">OLDER", ">NONE", ">FRAME")
 	for _, l := range r.Layers {
-		tab.add(l.Layer, filepath.Base(l.File), a.size(l.Bytes), a.size(l.Newest), a.size(l.Older), a.size(l.None), a.size(l.Frame))
+		tab.add(l.Layer, nameOf(filepath.Base(l.File)), a.size(l.Bytes), a.size(l.Newest), a.size(l.Older), a.size(l.None), a.size(l.Frame))
 	}
 	if err := tab.write(a.Stdout); err != nil {
 		return err
@@ -125,7 +125,7 @@ func (c *pruneCmd) print(a *App, r pruneReport) error {
 	}
 	_, err := fmt.Fprintf(a.Stdout, "\nno point needs %s of %s\n", a.size(r.Bytes-r.Needed), a.bytes(r.Bytes))
 	if err == nil && r.Flat > 0 {
-		_, err = fmt.Fprintf(a.Stdout, "a full snapshot of the newest point has %s: snapfs flatten %s --out NEW\n", a.size(r.Flat), c.Snap)
+		_, err = fmt.Fprintf(a.Stdout, "a full snapshot of the newest point has %s: snapfs flatten %s --out NEW\n", a.size(r.Flat), printable(hint.Quote(c.Snap)))
 	}
 	return err
 }
