@@ -86,9 +86,9 @@ func list[T any](a *App, c *selectCmd, seq func(*dataset.Set, dataset.Filter) it
 }
 
 // columns prints rows as a table.
-func columns[T any](cells func(T) []string, head ...string) func(io.Writer, *dataset.Set, dataset.Filter) printer[T] {
+func columns[T any](a *App, cells func(T) []string, head ...string) func(io.Writer, *dataset.Set, dataset.Filter) printer[T] {
 	return func(w io.Writer, _ *dataset.Set, _ dataset.Filter) printer[T] {
-		tab := &table{head: head}
+		tab := a.table(head...)
 		return printer[T]{
 			row: func(v T) error { tab.add(cells(v)...); return nil },
 			end: func() error { return tab.write(w) },
@@ -104,7 +104,7 @@ func (measurementsCmd) Help() string {
 }
 
 func (c *measurementsCmd) Run(a *App) error {
-	return list(a, &c.selectCmd, (*dataset.Set).Measurements, columns(func(m dataset.Measurement) []string {
+	return list(a, &c.selectCmd, (*dataset.Set).Measurements, columns(a, func(m dataset.Measurement) []string {
 		return []string{nameOf(m.Database), nameOf(m.Policy), nameOf(m.Name), fmt.Sprint(m.Series)}
 	}, "DATABASE", "POLICY", "MEASUREMENT", ">SERIES"))
 }
@@ -119,7 +119,7 @@ func (fieldsCmd) Help() string {
 }
 
 func (c *fieldsCmd) Run(a *App) error {
-	return list(a, &c.selectCmd, (*dataset.Set).Fields, columns(func(f dataset.Field) []string {
+	return list(a, &c.selectCmd, (*dataset.Set).Fields, columns(a, func(f dataset.Field) []string {
 		types := make([]string, len(f.Types))
 		for i, t := range f.Types {
 			types[i] = t.String()
@@ -138,7 +138,7 @@ func (tagsCmd) Help() string {
 }
 
 func (c *tagsCmd) Run(a *App) error {
-	return list(a, &c.selectCmd, (*dataset.Set).TagKeys, columns(func(t dataset.TagKey) []string {
+	return list(a, &c.selectCmd, (*dataset.Set).TagKeys, columns(a, func(t dataset.TagKey) []string {
 		const shown, width = 4, 60
 		var some []string
 		length := 0
@@ -151,7 +151,7 @@ func (c *tagsCmd) Run(a *App) error {
 			some = append(some, v)
 		}
 		return []string{nameOf(t.Database), nameOf(t.Policy), nameOf(t.Measurement), nameOf(t.Key), fmt.Sprint(len(t.Values)), strings.Join(some, ", ")}
-	}, "DATABASE", "POLICY", "MEASUREMENT", "TAG", ">VALUES", "SOME"))
+	}, "DATABASE", "POLICY", "MEASUREMENT", "TAG", ">VALUES", "|SOME"))
 }
 
 type seriesCmd struct{ selectCmd }

@@ -136,7 +136,10 @@ func TestNarrow(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("long text ", 20)
-	data, err := sample.Shard{Flushed: []sample.Point{{Series: "m", Time: sample.Start, Fields: map[string]any{"v": long}}}}.Bytes(t.TempDir())
+	data, err := sample.Shard{Flushed: []sample.Point{
+		{Series: "m,t=northern-europe-one", Time: sample.Start, Fields: map[string]any{"v": long}},
+		{Series: "m,t=northern-europe-two", Time: sample.Start, Fields: map[string]any{"v": long}},
+	}}.Bytes(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +169,7 @@ func TestNarrow(t *testing.T) {
 		{[]string{"points", snap}, filepath.Base(snap) + ".3", exitOK},
 		{[]string{"diff", "--ghosts", "show", "--points", snap, "2", "latest"}, long, exitOK},
 		{[]string{"databases", snap}, "  REPLICAS  ", exitOK},
+		{[]string{"tags", snap}, "  northern-europe-one, northern-europe-two\n", exitOK},
 		{[]string{"doctor", torn}, "  REPLACED  ", exitDamage},
 	} {
 		piped, errs, code := runApp(t, c.args...)
