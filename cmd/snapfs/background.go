@@ -84,7 +84,7 @@ func (c *mountCmd) background(a *App) error {
 		return err
 	}
 	if c.Verbose {
-		fmt.Fprintf(a.Stderr, "mounted %s on %s, served by process %d\nengine: %s\n", c.Snap, c.Dir, cmd.Process.Pid, how)
+		fmt.Fprintf(a.Stderr, "mounted %s on %s, served by process %d\nengine: %s\n", printable(c.Snap), printable(c.Dir), cmd.Process.Pid, how)
 	}
 	return cmd.Process.Release()
 }

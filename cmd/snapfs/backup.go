@@ -198,11 +198,11 @@ func (c *backupCmd) tell(a *App, chain string, r backup.Result, removed []string
 		}
 	case c.Quiet:
 	case r.Path == "":
-		fmt.Fprintf(a.Stderr, "nothing has changed, %s is as before\n", chain)
+		fmt.Fprintf(a.Stderr, "nothing has changed, %s is as before\n", printable(chain))
 	default:
-		fmt.Fprintf(a.Stderr, "%s: %s, %s\n", r.Path, plural(int64(r.Files), "file"), plural(r.Bytes, "byte"))
+		fmt.Fprintf(a.Stderr, "%s: %s, %s\n", printable(r.Path), plural(int64(r.Files), "file"), plural(r.Bytes, "byte"))
 		for _, path := range removed {
-			fmt.Fprintf(a.Stderr, "removed the chain %s\n", path)
+			fmt.Fprintf(a.Stderr, "removed the chain %s\n", printable(path))
 		}
 	}
 	if len(r.Torn) == 0 {

@@ -50,7 +50,7 @@ func (c *boltRepairCmd) Run(a *App) error {
 	if c.JSON {
 		err = a.printJSON(r)
 	} else {
-		_, err = fmt.Fprintf(a.Stdout, "%s: %s in %s, %s bytes\n", c.Output, plural(r.Keys, "value"), plural(r.Buckets, "bucket"), a.size(r.Size))
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s in %s, %s bytes\n", printable(c.Output), plural(r.Keys, "value"), plural(r.Buckets, "bucket"), a.size(r.Size))
 	}
 	if err == nil && r.Losses > 0 {
 		a.warn("%s lost: %s", plural(r.Losses, "part"), strings.Join(r.Lost, "; "))

@@ -130,6 +130,6 @@ func (c *flattenCmd) tell(a *App, s flattened) error {
 	if s.Verified {
 		text += "; verified"
 	}
-	_, err := fmt.Fprintln(a.Stderr, text)
+	_, err := fmt.Fprintln(a.Stderr, printable(text))
 	return err
 }

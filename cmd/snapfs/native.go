@@ -42,7 +42,7 @@ func (c *mountCmd) native(a *App) error {
 	}
 	if c.Verbose {
 		fmt.Fprintf(a.Stderr, "mounted %s on %s, served by no process\nengine: kernel, %d files are read where they lie, %d copied (%d bytes); there is no %s\n",
-			c.Snap, c.Dir, counts.Files, counts.Copied, counts.Bytes, space.Control)
+			printable(c.Snap), printable(c.Dir), counts.Files, counts.Copied, counts.Bytes, space.Control)
 	}
 	return nil
 }

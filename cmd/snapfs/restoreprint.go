@@ -30,7 +30,7 @@ func (c *restoreCmd) print(a *App, job *job) error {
 			if s.Reason != "" {
 				reason = "  (" + s.Reason + ")"
 			}
-			fmt.Fprintf(out, "%-9s %12s  %s%s\n", s.Action, a.size(s.Size), s.Path, reason)
+			fmt.Fprintf(out, "%-9s %12s  %s%s\n", s.Action, a.size(s.Size), nameOf(s.Path), printable(reason))
 		}
 	}
 	return out.Flush()
@@ -84,20 +84,20 @@ func (c *restoreCmd) tellReport(a *App, job *job, report restore.Report, err err
 		a.complain(errors.New(f.String()))
 	}
 	for _, s := range report.Skipped {
-		fmt.Fprintf(a.Stderr, "snapfs: skipped %s: %s\n", s.Path, s.Reason)
+		fmt.Fprintf(a.Stderr, "snapfs: skipped %s: %s\n", nameOf(s.Path), printable(s.Reason))
 	}
 	undone := job.swap != nil && err != nil && report.Aside == "" && report.Remaining > 0
 	if c.Quiet || undone || errors.Is(err, restore.ErrConflict) || job.err() != nil {
 		return
 	}
 	if job.swap != nil && job.swap.Unchanged() {
-		fmt.Fprintf(a.Stderr, "%s holds all of it already: %s, nothing to do\n", report.Target, plural(int64(report.Kept), "file"))
+		fmt.Fprintf(a.Stderr, "%s holds all of it already: %s, nothing to do\n", printable(report.Target), plural(int64(report.Kept), "file"))
 		return
 	}
-	fmt.Fprintln(a.Stderr, summary(report))
+	fmt.Fprintln(a.Stderr, printable(summary(report)))
 	switch {
 	case report.Aside != "":
-		fmt.Fprintf(a.Stderr, "what was there before is kept as %s\n", asTyped(report.Target, report.Aside))
+		fmt.Fprintf(a.Stderr, "what was there before is kept as %s\n", printable(asTyped(report.Target, report.Aside)))
 	case report.Discarded:
 		fmt.Fprintln(a.Stderr, "what was there before is removed")
 	}
@@ -113,7 +113,7 @@ func (c *restoreCmd) tellRecovery(a *App, dirs []string, r *restore.Recovery, re
 		return a.printJSON(r)
 	case r == nil && !resume:
 		if !c.Quiet {
-			fmt.Fprintf(a.Stderr, "%s: no restore was interrupted, nothing to do\n", dirs[0])
+			fmt.Fprintf(a.Stderr, "%s: no restore was interrupted, nothing to do\n", printable(dirs[0]))
 		}
 		return nil
 	case r == nil, r.Kept:
@@ -127,7 +127,7 @@ func (c *restoreCmd) tellRecovery(a *App, dirs []string, r *restore.Recovery, re
 		}
 	}
 	for _, name := range r.Aside {
-		fmt.Fprintf(a.Stderr, "what was there before is kept as %s\n", name)
+		fmt.Fprintf(a.Stderr, "what was there before is kept as %s\n", printable(name))
 	}
 	return nil
 }
