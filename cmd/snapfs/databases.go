@@ -56,7 +56,7 @@ func (c *databasesCmd) Run(a *App) error {
 		}
 		return a.printJSON(dbs)
 	}
-	tab := a.table("DATABASE", "POLICY", "?>KEPT", "?>GROUP", "?>REPLICAS", ">SHARDS", "FROM", "TO", ">BYTES", "")
+	tab := a.table("DATABASE", "POLICY", "?>KEPT", "?>GROUP", "?>REPLICAS", ">SHARDS", "FROM", "TO", ">BYTES", "|")
 	for _, d := range dbs {
 		if len(d.Policies) == 0 {
 			tab.add(nameOf(d.Name), "-", "", "", "", "0", "-", "-", "0", dropped(d.Dropped))

@@ -148,7 +148,9 @@ const maxRows = 12
 
 func (a *App) printInfo(i chainInfo, count bool) error {
 	w := a.Stdout
-	fmt.Fprintf(w, "%s: %s, %s\n", printable(i.Path), dialectName(i.Dialect), plural(int64(len(i.Points)), "layer"))
+	width, _ := a.terminal(w)
+	head := fmt.Sprintf("%s: %s, %s", printable(i.Path), dialectName(i.Dialect), plural(int64(len(i.Points)), "layer"))
+	fmt.Fprintln(w, wrap(head, width, 0, 2))
 	fmt.Fprintf(w, "at %s (%s): %s, %s", i.At, when(i.Time), plural(int64(i.Files), "file"), a.bytes(i.Bytes))
 	if i.Dialect != chain.Unknown {
 		fmt.Fprintf(w, ", %s", plural(int64(i.Shards), "shard"))
@@ -175,12 +177,24 @@ func (a *App) printInfo(i chainInfo, count bool) error {
 			return err
 		}
 	}
+	var text strings.Builder
 	if n := len(i.Ghosts); n > 0 {
-		fmt.Fprintf(w, "\n%s, dropped by the server before that: %s\n", plural(int64(n), "ghost"), printable(firstFew(i.Ghosts)))
+		fmt.Fprintf(&text, "\n%s, dropped by the server before that: %s\n", plural(int64(n), "ghost"), printable(firstFew(i.Ghosts)))
 	}
-	a.printData(w, i)
-	a.printTorn(w, i)
-	return a.printWarnings(w, i.Warnings)
+	a.printData(&text, i)
+	a.printTorn(&text, i)
+	if err := a.printWarnings(&text, i.Warnings); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if !strings.Contains(line, "hint: ") { // which is to be copied
+			line = wrap(line, width, 0, 4)
+		}
+		if _, err := io.WriteString(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // printTorn tells how many files are torn, and which the first are.

@@ -205,7 +205,7 @@ func (a *App) databaseTable(dbs []database, count bool) *table {
 	if count {
 		tab.head = append(tab.head, ">SERIES", ">POINTS", "NEWEST POINT")
 	}
-	tab.head = append(tab.head, ">BYTES", "")
+	tab.head = append(tab.head, ">BYTES", "|")
 	rows := 0
 	for _, d := range dbs {
 		if len(d.Policies) == 0 {
@@ -251,7 +251,7 @@ func (a *App) shardTable(shards []shard, count bool) *table {
 	if count {
 		tab.head = append(tab.head, ">SERIES", ">POINTS", "NEWEST POINT")
 	}
-	tab.head = append(tab.head, ">BYTES", "")
+	tab.head = append(tab.head, ">BYTES", "|")
 	for _, s := range shards {
 		remark := ""
 		if s.Ghost != "" {

@@ -55,7 +55,7 @@ func (c *pointsCmd) Run(a *App) error {
 }
 
 func (a *App) pointTable(points []point) *table {
-	tab := a.table("POINT", "BACKUP TIME", "~FILE", ">BYTES", ">ADDED", ">REPLACED", ">FILES", "")
+	tab := a.table("POINT", "BACKUP TIME", "~FILE", ">BYTES", ">ADDED", ">REPLACED", ">FILES", "|")
 	for _, p := range points {
 		tab.add(p.Name, when(p.Time), nameOf(filepath.Base(p.File)), a.size(p.Bytes), fmt.Sprint(p.Added), fmt.Sprint(p.Replaced), fmt.Sprint(p.Files), p.Damage)
 	}

@@ -169,6 +169,7 @@ func TestNarrow(t *testing.T) {
 		{[]string{"points", snap}, filepath.Base(snap) + ".3", exitOK},
 		{[]string{"diff", "--ghosts", "show", "--points", snap, "2", "latest"}, long, exitOK},
 		{[]string{"databases", snap}, "  REPLICAS  ", exitOK},
+		{[]string{"info", snap}, "  KEPT  ", exitOK},
 		{[]string{"tags", snap}, "  northern-europe-one, northern-europe-two\n", exitOK},
 		{[]string{"doctor", torn}, "  REPLACED  ", exitDamage},
 	} {
