@@ -121,7 +121,12 @@ func TestNamesOnTerminal(t *testing.T) {
 	if _, err := layer.WriteTo(f); err != nil {
 		t.Fatal(err)
 	}
-	list := commands(snap, filepath.Join(dir, "out"))
+	out := filepath.Join(dir, "out"+evil)
+	list := append(commands(snap, out),
+		[]string{"restore", snap, "--target", out, "--dry-run", "--replace"},
+		[]string{"restore", snap, "--target", out, "--replace"},
+		[]string{"backup", "--from", out, filepath.Join(dir, "new"+evil)},
+		[]string{"backup", "--from", out, "--skip-if-unchanged", filepath.Join(dir, "new"+evil)})
 	for _, c := range []string{"info", "doctor", "verify", "bolt info", "bolt stats", "bolt check"} {
 		list = append(list, append(strings.Fields(c), bare))
 	}
