@@ -69,6 +69,11 @@ func (r *runner) content(ctx context.Context, dst *os.File, src fs.File, size in
 			return done, err
 		}
 	}
+	if x, ok := src.(attr.Extent); ok && size >= 0 {
+		if _, _, ok := x.Extent(); ok {
+			return done, nil // it has no more than its size; a read to see that costs as much as one of the content
+		}
+	}
 	if n, _ := fill(src, in, buf[:1], done); n > 0 {
 		return done, fmt.Errorf("%w of %d bytes", errLong, size)
 	}
@@ -121,6 +126,9 @@ func (r *runner) byRange(ctx context.Context, dst *os.File, src fs.File, size in
 		}
 	default:
 		return 0, nil
+	}
+	if size >= bufSize {
+		preallocate(dst, size)
 	}
 	done, err = copyrange.Copy(ctx, dst, 0, from, off, size, progress)
 	var full *fs.PathError

@@ -97,6 +97,12 @@ func syncsAtOnce(f *os.File) bool {
 	return false
 }
 
+// preallocate asks for the blocks of a file in one go. Where that cannot be had
+// they come while it is written, and if there are too few, the write tells.
+func preallocate(f *os.File, size int64) {
+	_ = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+}
+
 // forget asks the system to drop what it holds of a synced file in memory, so
 // that the next read is one of the disk. Not every file system obeys.
 func forget(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }

@@ -152,16 +152,26 @@ func checkSteps(ctx context.Context, steps []restore.Step, progress func(restore
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, s := range steps {
+	// Small files go in batches: to hand over one costs as much as to check it.
+	const most, large = 64, 1 << 20
+	for lo, hi := 0, 0; lo < len(steps); lo = hi {
+		for size := int64(0); hi < len(steps) && hi-lo < most && (hi == lo || size+steps[hi].Size <= large); hi++ {
+			size += steps[hi].Size
+		}
 		g.Go(func() error {
-			err := do(ctx, i)
-			mu.Lock()
-			defer mu.Unlock()
-			p.Path = s.Path
-			p.Files++
-			p.Bytes += s.Size
-			progress(p)
-			return err
+			for i := lo; i < hi; i++ {
+				err := do(ctx, i)
+				mu.Lock()
+				p.Path = steps[i].Path
+				p.Files++
+				p.Bytes += steps[i].Size
+				progress(p)
+				mu.Unlock()
+				if err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	return g.Wait()
