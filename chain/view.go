@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -312,4 +313,22 @@ func (m member) Attrs() iter.Seq2[string, string] {
 			}
 		}
 	}
+}
+
+// Extent implements [attr.Extent] without a look at the tar, which may have
+// changed.
+func (m member) Extent() (f *os.File, off int64, ok bool) {
+	r := m.record()
+	if r.member < 0 {
+		return nil, 0, false
+	}
+	c, err := m.view.index(r).Content(int(r.member))
+	if err != nil {
+		return nil, 0, false
+	}
+	e, ok := c.(attr.Extent)
+	if !ok {
+		return nil, 0, false
+	}
+	return e.Extent()
 }

@@ -72,46 +72,35 @@ func sample(t testing.TB, dir string) (good, bad []attr.Run, contents map[*os.Fi
 	return good, bad, map[*os.File][]byte{f: fb, g: gb}
 }
 
-// buffer is a file in memory.
-type buffer struct {
-	b   []byte
-	pos int64
-}
-
-func (w *buffer) Write(p []byte) (int, error) {
-	w.b = append(w.b, make([]byte, max(0, int(w.pos)+len(p)-len(w.b)))...)
-	n := copy(w.b[w.pos:], p)
-	w.pos += int64(n)
-	return n, nil
-}
-
-func (w *buffer) Seek(off int64, whence int) (int64, error) {
-	if whence != io.SeekStart {
-		return 0, errors.ErrUnsupported
+// written writes an image and opens it, without the kernel.
+func written(t *testing.T, im *image) fs.FS {
+	t.Helper()
+	var b bytes.Buffer
+	if err := errors.Join(im.layout(), im.write(&b)); err != nil {
+		t.Fatal(err)
 	}
-	w.pos = off
-	return off, nil
+	if int64(b.Len()) != int64(im.blocks)*BlockSize {
+		t.Errorf("%d bytes, want %d blocks", b.Len(), im.blocks)
+	}
+	var files []io.ReaderAt
+	for _, d := range im.devices {
+		files = append(files, d.file)
+	}
+	got, err := erofs.Open(bytes.NewReader(b.Bytes()), erofs.WithExtraDevices(files...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
 }
 
 // TestImage reads an image without the kernel.
 func TestImage(t *testing.T) {
 	good, bad, contents := sample(t, t.TempDir())
-	ds, err := group(slices.Values(slices.Concat(good, bad, good)))
+	im, ds, err := extents(slices.Values(slices.Concat(good, bad, good)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var w buffer
-	if err := write(&w, ds.all); err != nil {
-		t.Fatal(err)
-	}
-	var files []io.ReaderAt
-	for _, d := range ds.all {
-		files = append(files, d.file)
-	}
-	image, err := erofs.Open(bytes.NewReader(w.b), erofs.WithExtraDevices(files...))
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := written(t, im)
 	want := map[string]string{}
 	for _, d := range ds.all {
 		for _, e := range good {

@@ -1,196 +1,230 @@
 package erofs
 
 import (
-	"fmt"
+	"bufio"
+	"errors"
 	"io"
 	"io/fs"
-	"iter"
 	"math"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/erofs/go-erofs"
-
-	"github.com/snapfs/snapfs/internal/attr"
 )
 
 // BlockSize is what the offset of an extent must be a multiple of, in bytes. It
 // is the block of a tar, and the smallest that EROFS has.
-const BlockSize = 512
+const BlockSize = 1 << blockBits
 
-// maxDevice is the end in bytes that an extent can have: addresses of blocks
-// have 32 bits.
-const maxDevice = math.MaxUint32 * BlockSize
+// image is what an image is to hold: a tree of inodes. The first is the root,
+// and what is in one directory stands together, in the order of the names, in
+// which the kernel looks for them.
+type image struct {
+	uid, gid uint32
+	inodes   []inode
+	devices  []*device
 
-// maxDevices is how many devices an image can have. It is what the size of the
-// table in front of the image allows for, rounded down by far.
-const maxDevices = 4096
-
-// fits reports whether an image can hold the extent.
-func fits(e attr.Run) bool {
-	return e.File != nil && e.Size > 0 && e.Off >= 0 && e.Off%BlockSize == 0 && e.Off <= maxDevice-e.Size
+	start  []uint64 // of each inode in the image, in slots
+	blocks uint64   // of the whole image
 }
 
-// tree is what go-erofs copies into the image: a root directory with files.
-type tree struct{ files []file }
-
-// device is one file that extents are of, with a file for each. They are sorted,
-// and dropped once the image is mounted.
-type device struct {
-	tree
-	file   *os.File
-	number int
-	size   int64
-	count  int
+// inode is a file or directory.
+type inode struct {
+	name    string
+	mode    fs.FileMode // type and permissions
+	sec     int64       // the time
+	nsec    int32
+	device  int32 // by its number, from 1, with the contents; 0: they are in the image
+	off     int64 // of the contents in the device
+	size    int64 // of the contents, set by layout if they are in the image
+	content string
+	parent  int32 // the directory; the root is in itself
+	first   int32 // of a directory: where those in it begin
+	count   int32
+	links   uint32 // set by layout, as is block
+	block   uint32 // of the contents in the image
 }
 
-// name returns the name of an extent of the device in the image.
-func (d *device) name(off, size int64) string {
-	b := strconv.AppendInt(make([]byte, 0, 48), int64(d.number), 36)
-	b = strconv.AppendInt(append(b, '.'), off/BlockSize, 36)
-	b = strconv.AppendInt(append(b, '.'), size, 36)
-	return string(b)
-}
-
-// devices are the files that extents of one image are of.
-type devices struct {
-	byFile map[*os.File]*device
-	all    []*device // by their numbers
-}
-
-// of returns the device of an extent, nil if no image can hold the extent.
-func (ds *devices) of(e attr.Run) (*device, error) {
-	if !fits(e) {
-		return nil, nil
+// at sets the time. That of files without one is 1970.
+func (n *inode) at(t time.Time) {
+	if !t.IsZero() {
+		n.sec, n.nsec = t.Unix(), int32(t.Nanosecond())
 	}
-	d := ds.byFile[e.File]
-	if d == nil {
-		st, err := e.File.Stat()
-		if err != nil {
-			return nil, err
-		}
-		if len(ds.all) == maxDevices {
-			return nil, nil
-		}
-		d = &device{file: e.File, number: len(ds.all), size: st.Size()}
-		if ds.byFile == nil {
-			ds.byFile = map[*os.File]*device{}
-		}
-		ds.byFile[e.File], ds.all = d, append(ds.all, d)
-	}
-	// The kernel reads whole blocks, and fails at one that is cut off.
-	if (e.Off+e.Size+BlockSize-1)/BlockSize > d.size/BlockSize {
-		return nil, nil
-	}
-	return d, nil
 }
 
-// group sorts extents by their devices. Those that do not fit are left out.
-func group(extents iter.Seq[attr.Run]) (devices, error) {
-	var ds devices
-	for e := range extents {
-		d, err := ds.of(e)
-		if err != nil {
-			return ds, err
+var errTooLarge = errors.New("the image would be too large")
+
+// layout finds out where everything is going to be: behind the table of devices
+// the inodes, then what else is in the image.
+func (im *image) layout() error {
+	pos := roundUp(superOffset+superSize+deviceSize*uint64(len(im.devices)), slotSize)
+	im.start = make([]uint64, len(im.inodes))
+	for i := range im.inodes {
+		n := &im.inodes[i]
+		if left := BlockSize - pos%BlockSize; left < inodeSize {
+			pos += left // not in two blocks
 		}
-		if d != nil {
-			d.files = append(d.files, file{name: d.name(e.Off, e.Size), off: e.Off, size: e.Size, mode: 0o400})
+		im.start[i] = pos / slotSize
+		pos += roundUp(uint64(n.sizeOf()), slotSize)
+		n.links = 1
+		switch {
+		case n.mode.IsDir():
+			n.links = 2
+			n.size = im.list(i, func(entry) {})
+		case n.device == 0:
+			n.size = int64(len(n.content))
 		}
 	}
-	for _, d := range ds.all {
-		slices.SortFunc(d.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
-		d.files = slices.Compact(d.files)
-		d.count = len(d.files)
+	if im.start[0] > math.MaxUint16 || len(im.inodes) > math.MaxInt32 {
+		return errTooLarge
 	}
-	return ds, nil
-}
-
-// probeName is the name of an empty file in each image, which no extent has.
-const probeName = "probe"
-
-// write writes the image of the devices.
-func write(w io.WriteSeeker, devices []*device) error {
-	image := erofs.Create(w, erofs.WithBlockSize(BlockSize), erofs.WithBuildTime(0, 0))
-	// Not image.Create, which makes a temporary file for the contents.
-	if err := image.CopyFrom(&tree{[]file{{name: probeName, mode: 0o400}}}, erofs.MetadataOnly()); err != nil {
-		return err
-	}
-	if err := refer(image, devices); err != nil {
-		return err
-	}
-	return image.Close()
-}
-
-// refer adds the files of the devices to the image.
-func refer(image *erofs.Writer, devices []*device) error {
-	for _, d := range devices {
-		if err := image.CopyFrom(d, erofs.MetadataOnly()); err != nil {
-			return fmt.Errorf("image of %s: %w", d.file.Name(), err)
+	im.blocks = roundUp(pos, BlockSize) / BlockSize
+	for i := range im.inodes {
+		n := &im.inodes[i]
+		if n.mode.IsDir() && i > 0 {
+			im.inodes[n.parent].links++
+		}
+		if n.device > 0 {
+			continue
+		}
+		n.block = uint32(im.blocks)
+		if im.blocks += roundUp(uint64(n.size), BlockSize) / BlockSize; im.blocks > math.MaxUint32 {
+			return errTooLarge
 		}
 	}
 	return nil
 }
 
-// Open implements [fs.FS]. The copy is without contents, so nothing is opened.
-func (t *tree) Open(name string) (fs.File, error) {
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
-}
-
-// Stat implements [fs.StatFS] for the root.
-func (t *tree) Stat(string) (fs.FileInfo, error) { return root{}, nil }
-
-// ReadDir implements [fs.ReadDirFS] for the root.
-func (t *tree) ReadDir(string) ([]fs.DirEntry, error) {
-	list := make([]fs.DirEntry, len(t.files))
-	for i := range t.files {
-		list[i] = &t.files[i]
+// sizeOf returns how long an inode is in the image, with its chunks.
+func (n *inode) sizeOf() int64 {
+	if n.device == 0 {
+		return inodeSize
 	}
-	return list, nil
+	return inodeSize + indexSize*chunks(n.size)
 }
 
-// DeviceBlocks tells go-erofs the size of the device, in blocks.
-func (d *device) DeviceBlocks() uint64 {
-	return min(uint64(d.size+BlockSize-1)/BlockSize, math.MaxUint32)
+func roundUp(n, to uint64) uint64 { return (n + to - 1) / to * to }
+
+// entry is a name in a directory.
+type entry struct {
+	name  string
+	inode int32
+	block bool // a block of the directory begins with it
 }
 
-// file is an extent as go-erofs sees it. Its name may be a path.
-type file struct {
-	name      string
-	off, size int64
-	mode      fs.FileMode
-	stat      *erofs.Stat // owner and time, nil for root and 1970
-}
-
-func (f *file) Name() string               { return f.name }
-func (f *file) Size() int64                { return f.size }
-func (f *file) Mode() fs.FileMode          { return f.mode }
-func (f *file) Type() fs.FileMode          { return 0 }
-func (f *file) ModTime() time.Time         { return time.Time{} }
-func (f *file) IsDir() bool                { return false }
-func (f *file) Info() (fs.FileInfo, error) { return f, nil }
-
-// Sys tells go-erofs the owner and the time.
-func (f *file) Sys() any {
-	if f.stat == nil {
-		return nil
+// list calls f for each name in directory i, in order, and returns the size of
+// the directory.
+func (im *image) list(i int, f func(entry)) (size int64) {
+	n := &im.inodes[i]
+	used := 0 // of the block
+	add := func(name string, inode int32) {
+		need := entrySize + len(name)
+		e := entry{name, inode, used == 0}
+		if used+need > BlockSize {
+			size += BlockSize
+			used, e.block = 0, true
+		}
+		used += need
+		f(e)
 	}
-	return f.stat
+	dots := []entry{{name: ".", inode: int32(i)}, {name: "..", inode: n.parent}}
+	for c := n.first; c < n.first+n.count; c++ {
+		for len(dots) > 0 && dots[0].name < im.inodes[c].name {
+			add(dots[0].name, dots[0].inode)
+			dots = dots[1:]
+		}
+		add(im.inodes[c].name, c)
+	}
+	for _, d := range dots {
+		add(d.name, d.inode)
+	}
+	return size + int64(used)
 }
 
-// DataRange tells go-erofs where the contents are.
-func (f *file) DataRange() []erofs.DataRange {
-	return []erofs.DataRange{{Offset: f.off, Size: f.size}}
+// write writes the image, for which layout was called. No name is longer than
+// 255 bytes.
+func (im *image) write(to io.Writer) error {
+	w := &writer{w: bufio.NewWriterSize(to, 1<<20)}
+	head := make([]byte, superOffset+superSize)
+	superblock(head[superOffset:], uint64(len(im.inodes)), im.blocks, im.start[0], len(im.devices))
+	w.write(head)
+	slot := make([]byte, deviceSize)
+	for _, d := range im.devices {
+		le.PutUint32(slot[64:], d.blocks())
+		w.write(slot)
+	}
+	var b []byte
+	for i := range im.inodes {
+		w.pad(im.start[i] * slotSize)
+		n := &im.inodes[i]
+		b = slices.Grow(b[:0], int(n.sizeOf()))[:n.sizeOf()]
+		n.put(b, uint32(i), im.uid, im.gid)
+		w.write(b)
+	}
+	for i := range im.inodes {
+		n := &im.inodes[i]
+		if n.device > 0 || n.size == 0 {
+			continue
+		}
+		w.pad(uint64(n.block) * BlockSize)
+		if n.mode.IsDir() {
+			im.writeDir(w, i)
+		} else {
+			w.writeString(n.content)
+		}
+	}
+	w.pad(im.blocks * BlockSize)
+	return errors.Join(w.err, w.w.Flush())
 }
 
-// root is the root directory of an image.
-type root struct{}
+// writeDir writes the names in directory i.
+func (im *image) writeDir(w *writer, i int) {
+	var entries []entry // of one block
+	flush := func() {
+		at := entrySize * len(entries)
+		var b [entrySize]byte
+		for _, e := range entries {
+			le.PutUint64(b[:], im.start[e.inode])
+			le.PutUint16(b[8:], uint16(at))
+			b[10] = typeOf(im.inodes[e.inode].mode).entry
+			w.write(b[:])
+			at += len(e.name)
+		}
+		for _, e := range entries {
+			w.writeString(e.name)
+		}
+		entries = entries[:0]
+	}
+	im.list(i, func(e entry) {
+		if e.block && len(entries) > 0 {
+			flush()
+			w.pad(roundUp(w.pos, BlockSize))
+		}
+		entries = append(entries, e)
+	})
+	flush()
+}
 
-func (root) Name() string       { return "." }
-func (root) Size() int64        { return 0 }
-func (root) Mode() fs.FileMode  { return fs.ModeDir | 0o500 }
-func (root) ModTime() time.Time { return time.Time{} }
-func (root) IsDir() bool        { return true }
-func (root) Sys() any           { return nil }
+// writer writes a file from front to back. The first error ends it.
+type writer struct {
+	w   *bufio.Writer
+	pos uint64
+	err error
+}
+
+func (w *writer) done(n int, err error) {
+	w.pos += uint64(n)
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+func (w *writer) write(b []byte)       { w.done(w.w.Write(b)) }
+func (w *writer) writeString(s string) { w.done(io.WriteString(w.w, s)) }
+
+var zeros [BlockSize]byte
+
+// pad writes zeros up to pos, which is less than two blocks away.
+func (w *writer) pad(pos uint64) {
+	for w.err == nil && w.pos < pos {
+		w.write(zeros[:min(pos-w.pos, BlockSize)])
+	}
+}

@@ -28,8 +28,8 @@ func unavailable(err error) error { return classed{err, ErrUnavailable} }
 
 // Options of [Mount]. The zero value works.
 type Options struct {
-	// TempDirs are directories for the image, a temporary file without a
-	// name. The first that can hold one is taken. If there are none,
+	// TempDirs are directories for the image, a temporary file that never has
+	// a name (O_TMPFILE). The first that can hold one is taken. If there are none,
 	// [os.TempDir] and /var/tmp.
 	TempDirs []string
 }
@@ -39,39 +39,40 @@ type Options struct {
 type Image struct {
 	root    int // descriptor of the mount
 	devices map[*os.File]*device
+	count   int // of the extents
 }
 
-// Mount makes an image of the extents and mounts it. Their files are not to be
+// Mount makes an image of extents and mounts it. Their files are not to be
 // closed as long as the image is used. Extents that no image can hold are left
 // out without an error: those of no bytes, those whose offset is no multiple of
 // [BlockSize], those whose last block of that size is cut off by the end of
 // their file, and those that end behind 2 TiB. The image must be closed.
-func Mount(extents iter.Seq[attr.Run], opts Options) (*Image, error) {
-	ds, err := group(extents)
+func Mount(runs iter.Seq[attr.Run], opts Options) (*Image, error) {
+	im, ds, err := extents(runs)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := mount(opts.TempDirs, "", &ds, func(f *os.File, _ string) error { return write(f, ds.all) })
+	fd, err := mount(opts.TempDirs, "", im)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range ds.all {
-		d.files = nil
-	}
-	return &Image{root: fd, devices: ds.byFile}, nil
+	return &Image{fd, ds.byFile, len(im.inodes) - 2}, nil // without the root and the probe
 }
 
-// mount mounts what write writes into a file in the first of the directories
-// that can hold it, and returns the descriptor of the mount. The source is that
-// of [TreeOptions]; if empty, it is a descriptor of this process.
-func mount(dirs []string, source string, ds *devices, write func(f *os.File, dir string) error) (fd int, err error) {
+// mount mounts an image that it writes into a file in the first of the
+// directories that can hold it, and returns the descriptor of the mount. The
+// source is that of [TreeOptions]; if empty, it is a descriptor of this process.
+func mount(dirs []string, source string, im *image) (fd int, err error) {
 	if len(dirs) == 0 {
 		dirs = []string{os.TempDir(), "/var/tmp"}
+	}
+	if err := im.layout(); err != nil {
+		return -1, err
 	}
 	before := queues()
 	var failed error
 	for _, dir := range dirs {
-		fd, err := mountIn(dir, source, ds.all, write)
+		fd, err := mountIn(dir, source, im)
 		if err == nil {
 			raiseReadAhead(before)
 			return fd, nil
@@ -92,13 +93,13 @@ func mount(dirs []string, source string, ds *devices, write func(f *os.File, dir
 var errPlace = errors.New("bad place for an image")
 
 // mountIn is mount by means of a file in dir.
-func mountIn(dir, source string, devices []*device, write func(f *os.File, dir string) error) (fd int, err error) {
+func mountIn(dir, source string, im *image) (fd int, err error) {
 	fsys, err := unix.Fsopen("erofs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, unavailable(refused(err))
 	}
 	defer unix.Close(fsys)
-	f, err := tempFile(dir)
+	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
 	if err == nil {
 		defer f.Close() // the mount holds it
 		err = suits(f)
@@ -106,18 +107,19 @@ func mountIn(dir, source string, devices []*device, write func(f *os.File, dir s
 	if err != nil {
 		return -1, unavailable(fmt.Errorf("image in %s: %w", dir, classed{err, errPlace}))
 	}
-	if err := write(f, dir); err != nil {
-		return -1, err
+	if err := im.write(f); err != nil {
+		return -1, unavailable(fmt.Errorf("image in %s: %w", dir, classed{err, errPlace}))
 	}
-	image := procPath(f)
+	path := procPath(f.Fd())
 	if source != "" {
-		var remove func() error
-		if image, remove, err = named(dir, source, image); err != nil {
+		names, err := named(source, path)
+		if err != nil {
 			return -1, err
 		}
-		defer func() { err = errors.Join(err, remove()) }()
+		defer unix.Close(names)
+		path = procPath(uintptr(names)) + "/" + source
 	}
-	fd, err = attach(fsys, image, devices)
+	fd, err = attach(fsys, path, im.devices)
 	if errors.Is(err, unix.ENOTBLK) {
 		err = fmt.Errorf("image in %s: %w", dir, classed{errors.New("the kernel mounts no files (Linux does since 6.12), or none of that file system"), errPlace})
 	}
@@ -138,22 +140,6 @@ func refused(err error) error {
 	return fmt.Errorf("fsopen erofs: %w", err)
 }
 
-// tempFile opens a file without a name in dir.
-func tempFile(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
-	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) { // by the file system, or the kernel
-		return f, err
-	}
-	if f, err = os.CreateTemp(dir, "snapfs-*.erofs"); err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 // suits returns why the kernel does not mount f, if that is known beforehand.
 func suits(f *os.File) error {
 	var st unix.Statfs_t
@@ -166,20 +152,30 @@ func suits(f *os.File) error {
 	return nil
 }
 
-// named makes a link to the path of an image, for as long as it takes to mount
-// it: the table of mounts then tells the name of the link.
-func named(dir, source, image string) (link string, remove func() error, err error) {
-	pattern, name := filepath.Split(source)
-	tmp, err := os.MkdirTemp(dir, filepath.Clean(pattern))
+// named makes a link to a path, and returns the descriptor of a directory that
+// has it under the name source, for the table of mounts to tell. It is a file
+// system of its own that nobody sees, and that is gone with the descriptor.
+func named(source, path string) (fd int, err error) {
+	fsys, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return "", nil, err
+		return -1, fmt.Errorf("fsopen tmpfs: %w", err)
 	}
-	remove = func() error { return os.RemoveAll(tmp) }
-	link = filepath.Join(tmp, name)
-	if err := os.Symlink(image, link); err != nil {
-		return "", nil, errors.Join(err, remove())
+	defer unix.Close(fsys)
+	if err := unix.FsconfigCreate(fsys); err != nil {
+		return -1, fmt.Errorf("tmpfs: %w", err)
 	}
-	return link, remove, nil
+	fd, err = unix.Fsmount(fsys, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("fsmount tmpfs: %w", err)
+	}
+	root, err := os.OpenRoot(procPath(uintptr(fd)))
+	if err == nil {
+		err = errors.Join(root.MkdirAll(filepath.Dir(source), 0o700), root.Symlink(path, source), root.Close())
+	}
+	if err != nil {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
 }
 
 // attach mounts the image with the devices, fsys being what fsopen returned, and
@@ -195,7 +191,7 @@ func attach(fsys int, image string, devices []*device) (int, error) {
 		return fail("erofs source", err)
 	}
 	for _, d := range devices {
-		if err := unix.FsconfigSetString(fsys, "device", procPath(d.file)); err != nil {
+		if err := unix.FsconfigSetString(fsys, "device", procPath(d.file.Fd())); err != nil {
 			return fail("erofs device "+d.file.Name(), err)
 		}
 	}
@@ -212,9 +208,9 @@ func attach(fsys int, image string, devices []*device) (int, error) {
 	return fd, nil
 }
 
-// procPath returns a path under which the kernel opens the very file, whatever
-// has become of its name.
-func procPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+// procPath returns a path under which the kernel opens the very file behind a
+// descriptor, whatever has become of its name.
+func procPath(fd uintptr) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
 // messages returns what the kernel has to say about a mount that failed.
 func messages(fd int) string {
@@ -231,13 +227,7 @@ func messages(fd int) string {
 }
 
 // Len returns the number of extents in the image.
-func (m *Image) Len() int {
-	n := 0
-	for _, d := range m.devices {
-		n += d.count
-	}
-	return n
-}
+func (m *Image) Len() int { return m.count }
 
 // Open opens an extent of the image. The error matches [fs.ErrNotExist] if it
 // is none.

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
+	"slices"
 	"strings"
-	"time"
 
-	"github.com/erofs/go-erofs"
 	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/internal/attr"
@@ -18,9 +16,9 @@ import (
 
 // TreeOptions of [MountTree]. The zero value works.
 type TreeOptions struct {
-	// Source is the end of what the table of mounts shows as the source: the
-	// name of a directory with a star for a random part, which is gone once
-	// the mount is there, a slash, and a name. "erofs-*/tree" if empty.
+	// Source is the end of what the table of mounts shows as the source, which
+	// is a path that nothing has any more once the mount is there: names with
+	// slashes in between, no longer than [MaxSource]. "erofs/tree" if empty.
 	Source string
 
 	// UID and GID own everything.
@@ -36,6 +34,10 @@ type TreeOptions struct {
 	// TempDirs as in [Options].
 	TempDirs []string
 }
+
+// MaxSource is how long [TreeOptions.Source] may be, in bytes. The kernel takes
+// 255 for the path.
+const MaxSource = 200
 
 // Counts tells what is in the mount of a tree.
 type Counts struct {
@@ -60,19 +62,14 @@ func MountTree(dir string, tree fs.FS, opts TreeOptions) (Counts, error) {
 	if err := possible(); err != nil {
 		return Counts{}, err
 	}
-	b := &builder{opts: opts}
-	if err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return b.add(tree, name, d)
-	}); err != nil {
+	b := &builder{opts: opts, tree: tree}
+	if err := b.build(); err != nil {
 		return Counts{}, err
 	}
 	if b.unserved.Count > 0 {
 		return Counts{}, &b.unserved
 	}
-	fd, err := mount(opts.TempDirs, cmp.Or(opts.Source, "erofs-*/tree"), &b.devices, b.write)
+	fd, err := mount(opts.TempDirs, cmp.Or(opts.Source, "erofs/tree"), &b.image)
 	if err != nil {
 		return Counts{}, err
 	}
@@ -139,18 +136,13 @@ func (e *UnservedError) add(name string, err error) {
 // builder collects what is in the image of a tree.
 type builder struct {
 	opts     TreeOptions
+	tree     fs.FS
+	image    image
 	devices  devices
-	nodes    []node // all but the files of the devices, directories before what is in them
+	paths    map[int32]string // of directories that are still to be looked into
+	unopened map[int32]string // for a device, a file that was not opened to find where it lies
 	counts   Counts
 	unserved UnservedError
-}
-
-// node is anything but a file of a device.
-type node struct {
-	name    string
-	mode    fs.FileMode
-	time    time.Time
-	content string // of a regular file; target of a link
 }
 
 var (
@@ -161,40 +153,102 @@ var (
 	errCopy    = errors.New("it does not lie in one piece in the tar, in whole blocks, and is too large to be copied")
 )
 
-// add adds one entry of the tree. Those that cannot be served are noted.
-func (b *builder) add(tree fs.FS, name string, d fs.DirEntry) error {
-	fi, err := d.Info()
+// build makes the image, one directory after the other, those nearer to the
+// root first.
+func (b *builder) build() error {
+	fi, err := fs.Stat(b.tree, ".")
 	if err != nil {
 		return err
 	}
-	if len(d.Name()) > unix.NAME_MAX {
-		b.unserved.add(name, errName)
-		if fi.IsDir() {
-			return fs.SkipDir
-		}
-		return nil
+	root := b.inode("", fi)
+	if b.opts.Private {
+		root.mode &^= 0o077
 	}
-	n := node{name: name, mode: fi.Mode().Type() | b.perm(fi.Mode()), time: fi.ModTime()}
+	b.image = image{uid: b.opts.UID, gid: b.opts.GID, inodes: []inode{root}}
+	b.paths, b.unopened = map[int32]string{0: "."}, map[int32]string{}
+	for i := int32(0); int(i) < len(b.image.inodes); i++ {
+		if b.image.inodes[i].mode.IsDir() {
+			if err := b.dir(i); err != nil {
+				return err
+			}
+		}
+	}
+	b.image.devices = b.devices.all
+	// A tree may have reasons not to let a file be read that lies where it says.
+	// What is a reason for one is one for all files of the device.
+	for _, name := range b.unopened {
+		f, err := b.tree.Open(name)
+		if err != nil {
+			b.unserved.add(name, cause(err))
+			continue
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// dir adds what is in directory i. What cannot be served is noted.
+func (b *builder) dir(i int32) error {
+	dir := b.paths[i]
+	delete(b.paths, i)
+	list, err := fs.ReadDir(b.tree, dir)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	if all := b.image.inodes; cap(all)-len(all) < len(list) {
+		b.image.inodes = slices.Grow(all, max(len(list), len(all))) // seldom: it is large
+	}
+	first := int32(len(b.image.inodes))
+	for _, d := range list {
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if dir != "." {
+			name = dir + "/" + name
+		}
+		n, err := b.add(name, fi)
+		if err != nil {
+			b.unserved.add(name, err)
+			continue
+		}
+		n.parent = i
+		if n.mode.IsDir() {
+			b.paths[int32(len(b.image.inodes))] = name
+		}
+		b.image.inodes = append(b.image.inodes, n)
+	}
+	n := &b.image.inodes[i]
+	n.first, n.count = first, int32(len(b.image.inodes))-first
+	return nil
+}
+
+func (b *builder) inode(name string, fi fs.FileInfo) inode {
+	n := inode{name: name, mode: fi.Mode().Type() | b.perm(fi.Mode())}
+	n.at(fi.ModTime())
+	return n
+}
+
+// add returns the inode of a file. The error says why it cannot be served.
+func (b *builder) add(name string, fi fs.FileInfo) (n inode, err error) {
+	n = b.inode(fi.Name(), fi)
 	switch {
+	case len(n.name) > unix.NAME_MAX:
+		return n, errName
 	case fi.Mode()&fs.ModeSymlink != 0:
-		n.content, err = fs.ReadLink(tree, name)
+		n.content, err = fs.ReadLink(b.tree, name)
 		if err == nil && (n.content == "" || len(n.content) >= unix.PathMax) {
 			err = errLink
 		}
+		return n, err
 	case fi.Mode().IsRegular() && attr.IsVolatile(fi):
-		err = errContent
+		return n, errContent
 	case fi.Mode().IsRegular() && fi.Size() > 0:
-		var done bool
-		if n.content, done, err = b.content(tree, n, fi.Size()); done {
-			return nil
-		}
+		err = b.content(&n, name, fi)
 	}
-	if err != nil {
-		b.unserved.add(name, err)
-		return nil
-	}
-	b.nodes = append(b.nodes, n)
-	return nil
+	return n, err
 }
 
 func (b *builder) perm(mode fs.FileMode) fs.FileMode {
@@ -204,39 +258,56 @@ func (b *builder) perm(mode fs.FileMode) fs.FileMode {
 	return b.opts.Perm(mode).Perm()
 }
 
-// content adds a regular file to its device, or returns what it holds.
-func (b *builder) content(tree fs.FS, n node, size int64) (content string, done bool, err error) {
-	f, err := tree.Open(n.name)
+// content finds out where a regular file lies, or copies what it holds.
+func (b *builder) content(n *inode, name string, fi fs.FileInfo) error {
+	e, _ := fi.Sys().(attr.Extent)
+	if done, err := b.extent(n, e, fi.Size()); done || err != nil {
+		if _, known := b.unopened[n.device]; done && !known {
+			b.unopened[n.device] = name
+		}
+		return err
+	}
+	f, err := b.tree.Open(name)
 	if err != nil {
-		return "", false, cause(err)
+		return cause(err)
 	}
 	defer f.Close()
-	if e, ok := f.(attr.Extent); ok {
-		if under, off, ok := e.Extent(); ok {
-			d, err := b.devices.of(attr.Run{File: under, Off: off, Size: size})
-			if err != nil {
-				return "", false, err
-			}
-			if d != nil {
-				d.files = append(d.files, file{name: n.name, off: off, size: size, mode: n.mode, stat: b.stat(n.time)})
-				b.counts.Files++
-				return "", true, nil
-			}
-		}
+	e, _ = f.(attr.Extent)
+	if done, err := b.extent(n, e, fi.Size()); done || err != nil {
+		return err
 	}
-	if size > maxCopied-b.counts.Bytes {
-		return "", false, errCopy
+	if fi.Size() > maxCopied-b.counts.Bytes {
+		return errCopy
 	}
-	data, err := io.ReadAll(io.LimitReader(f, size+1))
+	data, err := io.ReadAll(io.LimitReader(f, fi.Size()+1))
 	if err != nil {
-		return "", false, cause(err)
+		return cause(err)
 	}
-	if int64(len(data)) != size {
-		return "", false, errSize
+	if int64(len(data)) != fi.Size() {
+		return errSize
 	}
+	n.content = string(data)
 	b.counts.Copied++
-	b.counts.Bytes += size
-	return string(data), false, nil
+	b.counts.Bytes += fi.Size()
+	return nil
+}
+
+// extent has the kernel read a file where it lies, if it can.
+func (b *builder) extent(n *inode, e attr.Extent, size int64) (done bool, err error) {
+	if e == nil {
+		return false, nil
+	}
+	f, off, ok := e.Extent()
+	if !ok {
+		return false, nil
+	}
+	d, err := b.devices.of(attr.Run{File: f, Off: off, Size: size})
+	if d == nil || err != nil {
+		return false, err
+	}
+	n.device, n.off, n.size = int32(d.number), off, size
+	b.counts.Files++
+	return true, nil
 }
 
 // cause drops the path from an error that is shown with it.
@@ -246,93 +317,4 @@ func cause(err error) error {
 		return p.Err
 	}
 	return err
-}
-
-// stat tells go-erofs owner and time.
-func (b *builder) stat(t time.Time) *erofs.Stat {
-	t = orEpoch(t)
-	return &erofs.Stat{UID: b.opts.UID, GID: b.opts.GID, Mtime: uint64(t.Unix()), MtimeNs: uint32(t.Nanosecond()), Nlink: 1}
-}
-
-// orEpoch returns t, or 1970 for the time that is none.
-func orEpoch(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Unix(0, 0)
-	}
-	return t
-}
-
-// write writes the image.
-func (b *builder) write(w *os.File, dir string) error {
-	image := erofs.Create(w, erofs.WithBlockSize(BlockSize), erofs.WithBuildTime(0, 0), erofs.WithTempDir(dir))
-	for _, n := range b.nodes[1:] {
-		if err := b.node(image, n); err != nil {
-			return err
-		}
-	}
-	if err := refer(image, b.devices.all); err != nil {
-		return err
-	}
-	// Last, as each device comes with a root of its own.
-	root := b.nodes[0]
-	subdirs := uint32(0)
-	for _, n := range b.nodes[1:] {
-		if n.mode.IsDir() && !strings.Contains(n.name, "/") {
-			subdirs++
-		}
-	}
-	if b.opts.Private {
-		root.mode &^= 0o077
-	}
-	root.name = "/"
-	if err := errors.Join(b.node(image, root), image.SetNlink("/", 2+subdirs)); err != nil {
-		return err
-	}
-	return image.Close()
-}
-
-// node adds one node to the image.
-func (b *builder) node(image *erofs.Writer, n node) error {
-	var err error
-	switch {
-	case n.mode.IsDir():
-		err = image.Mkdir(n.name, n.mode)
-	case n.mode&fs.ModeSymlink != 0:
-		err = image.Symlink(n.content, n.name)
-	case n.mode.IsRegular():
-		err = create(image, n.name, n.content)
-	default:
-		err = image.Mknod(n.name, nodeType(n.mode), 0)
-	}
-	if err != nil {
-		return err
-	}
-	t := orEpoch(n.time)
-	return errors.Join(
-		image.Chmod(n.name, n.mode.Perm()),
-		image.Chown(n.name, int(b.opts.UID), int(b.opts.GID)),
-		image.Chtimes(n.name, t, t),
-	)
-}
-
-func create(image *erofs.Writer, name, content string) error {
-	f, err := image.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(f, content)
-	return errors.Join(err, f.Close())
-}
-
-// nodeType returns the type of a device, pipe or socket as in st_mode.
-func nodeType(mode fs.FileMode) uint16 {
-	switch mode.Type() {
-	case fs.ModeNamedPipe:
-		return unix.S_IFIFO
-	case fs.ModeSocket:
-		return unix.S_IFSOCK
-	case fs.ModeDevice:
-		return unix.S_IFBLK
-	}
-	return unix.S_IFCHR
 }

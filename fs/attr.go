@@ -33,10 +33,11 @@ func (m *mount) attr(fi iofs.FileInfo, ino uint64, out *fuse.Attr) {
 	}
 }
 
-// Perm returns the permission bits that a mount shows for a file of the mode.
-func (o *Options) Perm(mode iofs.FileMode) iofs.FileMode {
+// Perms returns a function that returns the permission bits that a mount shows
+// for a file of a mode.
+func (o *Options) Perms() func(mode iofs.FileMode) iofs.FileMode {
 	s := o.settings()
-	return iofs.FileMode(s.perm(mode))
+	return func(mode iofs.FileMode) iofs.FileMode { return iofs.FileMode(s.perm(mode)) }
 }
 
 // perm returns the permission bits to show for a file of the mode.

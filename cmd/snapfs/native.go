@@ -33,9 +33,9 @@ func (c *mountCmd) native(a *App) error {
 	}
 	defer t.Close()
 	counts, err := erofs.MountTree(c.Dir, t, erofs.TreeOptions{
-		Source: fs.ImagePrefix + "*/" + filepath.Base(source),
+		Source: fs.ImagePrefix + "/" + filepath.Base(source),
 		UID:    owner(c.UID, os.Getuid()), GID: owner(c.GID, os.Getgid()),
-		Perm: opts.Perm, Private: !c.AllowOther,
+		Perm: opts.Perms(), Private: !c.AllowOther,
 	})
 	if err != nil {
 		return noKernel(err)

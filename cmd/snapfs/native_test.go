@@ -130,7 +130,8 @@ func checkNative(t *testing.T, c mountCmd) {
 	}
 	defer tree.Close()
 	opts := c.options(c.Snap)
-	want := nativeFiles(t, tree, func(mode iofs.FileMode) iofs.FileMode { return mode.Type() | opts.Perm(mode) })
+	perm := opts.Perms()
+	want := nativeFiles(t, tree, func(mode iofs.FileMode) iofs.FileMode { return mode.Type() | perm(mode) })
 	got := nativeFiles(t, os.DirFS(mnt), func(mode iofs.FileMode) iofs.FileMode { return mode })
 	if !c.AllowOther {
 		want["."] = strings.Replace(want["."], "dr-xr-xr-x", "dr-x------", 1)

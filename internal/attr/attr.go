@@ -37,6 +37,10 @@ type Volatile interface {
 // file on disk: the content is the [io/fs.FileInfo.Size] bytes of f at off. f
 // is only borrowed, is valid while the open file is, and must not be closed or
 // moved. ok is false if the content is not one run.
+//
+// FileInfo.Sys may implement it as well. Then nothing was opened, and opening
+// the file may still fail, in which case what lies there is not its content; f
+// is valid as long as the tree.
 type Extent interface {
 	Extent() (f *os.File, off int64, ok bool)
 }

@@ -78,7 +78,7 @@ func TestLibraries(t *testing.T) {
 		inTests []string // besides those
 	}{
 		"github.com/hanwen/go-fuse/v2":        {in: []string{"fs"}, inTests: []string{"restore"}},
-		"github.com/erofs/go-erofs":           {in: []string{"erofs"}},
+		"github.com/erofs/go-erofs":           {inTests: []string{"erofs"}}, // the oracle
 		"github.com/moby/sys/mountinfo":       {in: []string{"fs", "restore"}, inTests: []string{"cmd/snapfs"}},
 		"github.com/bmatcuk/doublestar/v4":    {in: []string{"restore", "cmd/snapfs"}},
 		"go.etcd.io/bbolt":                    {in: []string{"internal/sample", "internal/bench", "repair", "serverdir", "backup/origin"}, inTests: []string{everywhere}},
