@@ -179,8 +179,8 @@ func (v *View) file(r record) File {
 	l := v.layer(r)
 	f := File{Path: r.path, Layer: l, Mode: 0o444}
 	if r.member >= 0 {
-		fi := l.index.FileInfo(int(r.member))
-		f.Name, f.Size, f.Mode, f.ModTime = l.index.Name(int(r.member)), fi.Size(), fi.Mode(), fi.ModTime()
+		f.Name = l.index.Name(int(r.member))
+		f.Mode, f.Size, f.ModTime = l.index.Describe(int(r.member))
 		f.Written, f.member = f.ModTime, int(r.member)
 	}
 	if r.listed >= 0 {
@@ -288,8 +288,7 @@ func (m member) Ino() uint64 {
 	if r.member < 0 {
 		return attr.PathIno(uint64(r.layer), r.path)
 	}
-	ino, _ := attr.Ino(m.view.index(r).FileInfo(int(r.member)))
-	return ino
+	return m.view.index(r).Ino(int(r.member))
 }
 
 // Attrs implements [attr.Lister].

@@ -101,7 +101,7 @@ func (f *file) release() error {
 	o := &f.m.open
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	on := o.nodes[f.n]
+	on := o.nodes[f.n.ino]
 	if f.plain {
 		on.plain--
 	} else if on.passed--; on.passed == 0 {

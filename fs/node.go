@@ -25,11 +25,12 @@ type mount struct {
 }
 
 func newMount(tree iofs.FS, s settings) *mount {
+	finder, _ := tree.(attr.Finder)
 	return &mount{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		tree:          tree,
 		settings:      s,
-		nodes:         newNodes(&node{dir: ".", ino: rootIno, mode: syscall.S_IFDIR}),
+		nodes:         newNodes(&node{dir: ".", ino: rootIno, mode: syscall.S_IFDIR}, finder),
 	}
 }
 

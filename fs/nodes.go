@@ -3,14 +3,17 @@ package fs
 import (
 	"math"
 	"sync"
+	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/snapfs/snapfs/internal/attr"
 )
 
 // node is a file, directory or link that the kernel knows. A file that was
-// reached by two paths and has one identity is one node, with the path it was
-// reached by first. There may be millions, so it shares its strings: with its
-// directory, and with the tree where that has the name in memory.
+// reached by two paths and has one identity is one node, with the path that the
+// tree finds it at, or else the one it was reached by first. It shares its
+// strings: with its directory, and with the tree where that has the name in memory.
 type node struct {
 	dir     string // path of the directory it is in; of a directory, its own
 	name    string // in dir; of a directory ""
@@ -29,18 +32,34 @@ func (n *node) path() string {
 
 // nodes are the nodes by the number that the kernel has for them: the inode
 // number, or one that follows if that is taken by a file of another type.
+//
+// There may be millions. Those that the tree finds by their inode number are in
+// no table: to know the number is to know the node, and there is nothing to
+// forget.
 type nodes struct {
-	mu   sync.RWMutex
-	byID map[uint64]*node
+	finder attr.Finder // nil if the tree is none
+	mu     sync.RWMutex
+	byID   map[uint64]*node // the others
 }
 
-func newNodes(root *node) nodes {
-	return nodes{byID: map[uint64]*node{fuse.FUSE_ROOT_ID: root}}
+func newNodes(root *node, finder attr.Finder) nodes {
+	return nodes{finder: finder, byID: map[uint64]*node{fuse.FUSE_ROOT_ID: root}}
+}
+
+// find returns where the tree finds the file with an inode number, or "".
+func (t *nodes) find(ino uint64) string {
+	if t.finder == nil {
+		return ""
+	}
+	return t.finder.Find(ino)
 }
 
 // get returns the node with a number that the kernel was told. It is nil if
 // there is none, which is a mistake of the kernel.
 func (t *nodes) get(id uint64) *node {
+	if path := t.find(id); path != "" {
+		return &node{dir: ".", name: path, ino: id}
+	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.byID[id]
@@ -49,10 +68,15 @@ func (t *nodes) get(id uint64) *node {
 // enter returns the number of the node with the identity of n, which is added
 // if there is none, and counts that the kernel learns of it once more.
 func (t *nodes) enter(n node) (id uint64) {
+	if n.mode != syscall.S_IFDIR && t.find(n.ino) != "" {
+		return n.ino
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	id = n.ino
-	for {
+	for id = n.ino; ; id++ {
+		if !usable(id) || t.find(id) != "" {
+			continue
+		}
 		known := t.byID[id]
 		if known == nil {
 			known = &n
@@ -63,8 +87,6 @@ func (t *nodes) enter(n node) (id uint64) {
 				known.lookups++ // and else it is not forgotten any more
 			}
 			return id
-		}
-		for id++; !usable(id); id++ {
 		}
 	}
 }

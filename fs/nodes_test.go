@@ -1,6 +1,7 @@
 package fs
 
 import (
+	iofs "io/fs"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -14,7 +15,7 @@ import (
 )
 
 func testTable() *nodes {
-	t := newNodes(&node{dir: ".", ino: rootIno, mode: syscall.S_IFDIR})
+	t := newNodes(&node{dir: ".", ino: rootIno, mode: syscall.S_IFDIR}, nil)
 	return &t
 }
 
@@ -96,6 +97,56 @@ func TestNodesConcurrent(t *testing.T) {
 	wg.Wait()
 	if len(table.byID) != 1 {
 		t.Errorf("%d nodes left, want the root alone", len(table.byID))
+	}
+}
+
+// findable finds the files that are in its map.
+type findable struct {
+	fstest.MapFS
+	at map[uint64]string
+}
+
+func (f findable) Find(ino uint64) string { return f.at[ino] }
+
+// TestFound does without a table for files that the tree finds, and only for
+// these.
+func TestFound(t *testing.T) {
+	with := func(content string, ino uint64) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(content), Mode: 0444, Sys: sys{ino: ino}}
+	}
+	g := testNodes(findable{
+		fstest.MapFS{
+			"db/1": with("one", 51), "db/2": with("two", 52), "points/0/db/1": with("one", 51), "points/0/db/2": with("old", 42),
+			"link": {Data: []byte("db/1"), Mode: iofs.ModeSymlink | 0777, Sys: sys{ino: 50}}, "z": with("51 is taken", 50),
+		},
+		map[uint64]string{51: "db/1", 52: "db/2"},
+	}, Options{})
+	table := &g.fs.(*mount).nodes
+	old, other := walk(t, g, "points/0/db/2"), walk(t, g, "points/0/db/1")
+	dirs := len(table.byID) // and the old file
+	first := walk(t, g, "db/1")
+	if second := walk(t, g, "db/2"); first.NodeId != 51 || other.NodeId != 51 || second.NodeId != 52 || old.NodeId != 42 {
+		t.Errorf("nodes %d, %d, %d, %d", first.NodeId, other.NodeId, second.NodeId, old.NodeId)
+	}
+	if n := len(table.byID); n != dirs+1 {
+		t.Errorf("the directory db and two files in it added %d nodes, want 1", n-dirs)
+	}
+	// Numbers that the tree finds are not given to others.
+	if link, z := walk(t, g, "link"), walk(t, g, "z"); link.NodeId != 50 || z.NodeId != 53 {
+		t.Errorf("nodes %d and %d, want 50 and 53", link.NodeId, z.NodeId)
+	}
+	for _, id := range []uint64{51, 42} {
+		g.Forget(id, math.MaxUint32)
+	}
+	for id, want := range map[uint64]fuse.Status{51: fuse.OK, 52: fuse.OK, 42: errStale} {
+		in := fuse.InHeader{NodeId: id}
+		var out fuse.AttrOut
+		if st := g.GetAttr(nil, &fuse.GetAttrIn{InHeader: in}, &out); st != want || st == fuse.OK && out.Ino != id {
+			t.Errorf("node %d: %v, number %d; want %v", id, st, out.Ino, want)
+		}
+		if st := g.Open(nil, &fuse.OpenIn{InHeader: in}, &fuse.OpenOut{}); st != want {
+			t.Errorf("open node %d: %v, want %v", id, st, want)
+		}
 	}
 }
 

@@ -12,19 +12,19 @@ import (
 type openFiles struct {
 	mu    sync.Mutex
 	files map[*backed]struct{}
-	nodes map[*node]*openNode
+	nodes map[uint64]*openNode // by inode number
 }
 
 // add adds an open file, and returns how its node is open; o.mu is held.
 func (o *openFiles) add(b *backed) *openNode {
 	if o.files == nil {
-		o.files, o.nodes = map[*backed]struct{}{}, map[*node]*openNode{}
+		o.files, o.nodes = map[*backed]struct{}{}, map[uint64]*openNode{}
 	}
 	o.files[b] = struct{}{}
-	on := o.nodes[b.n]
+	on := o.nodes[b.n.ino]
 	if on == nil {
 		on = &openNode{}
-		o.nodes[b.n] = on
+		o.nodes[b.n.ino] = on
 	}
 	return on
 }
@@ -32,19 +32,19 @@ func (o *openFiles) add(b *backed) *openNode {
 // remove undoes add; o.mu is held.
 func (o *openFiles) remove(b *backed) {
 	delete(o.files, b)
-	if on := o.nodes[b.n]; on.plain == 0 && on.passed == 0 {
-		delete(o.nodes, b.n)
+	if on := o.nodes[b.n.ino]; on.plain == 0 && on.passed == 0 {
+		delete(o.nodes, b.n.ino)
 	}
 }
 
-// on returns the nodes with open files whose content lies in f.
-func (o *openFiles) on(f *os.File) map[*node]struct{} {
+// on returns the nodes with open files whose content lies in f, by inode number.
+func (o *openFiles) on(f *os.File) map[uint64]*node {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	nodes := map[*node]struct{}{}
+	nodes := map[uint64]*node{}
 	for b := range o.files {
 		if under, _, ok := b.extent.Extent(); ok && under == f {
-			nodes[b.n] = struct{}{}
+			nodes[b.n.ino] = b.n
 		}
 	}
 	return nodes
@@ -58,7 +58,7 @@ func (o *openFiles) on(f *os.File) map[*node]struct{} {
 // files that fail.
 func (s *Server) Revoke(f *os.File) int {
 	count := 0
-	for n := range s.mount.open.on(f) {
+	for _, n := range s.mount.open.on(f) {
 		if s.revoke(n) {
 			count++
 		} else {

@@ -228,6 +228,18 @@ func (t *Tree) find(op, name string) (fs.FS, string, error) {
 	return t.root, name, nil
 }
 
+// Find implements [attr.Finder] for the files of the snapshot at the root.
+func (t *Tree) Find(ino uint64) (path string) {
+	if t.view == nil {
+		return ""
+	}
+	path = t.view.Find(ino)
+	if first, _ := split(path); first == Control {
+		return "" // it has another name here
+	}
+	return path
+}
+
 // Open implements [fs.FS].
 func (t *Tree) Open(name string) (fs.File, error) {
 	if name == "." {

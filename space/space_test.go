@@ -259,6 +259,18 @@ func TestControlInSnapshot(t *testing.T) {
 	if _, err := fs.Stat(tree, ".snapfs/chain.json"); err != nil {
 		t.Error(err)
 	}
+	// Files are found by their numbers where they are in this tree, or not at all.
+	for name, want := range map[string]string{"db/rp/text": "db/rp/text", ".snapfs/points/0/db/rp/text": "db/rp/text", "%2Esnapfs/rp/1": "", ".snapfs/chain.json": ""} {
+		fi, err := fs.Stat(tree, name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		ino, _ := attr.Ino(fi)
+		if got := tree.Find(ino); got != want {
+			t.Errorf("%s is found at %q, want %q", name, got, want)
+		}
+	}
 }
 
 func TestChainJSON(t *testing.T) {

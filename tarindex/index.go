@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -139,6 +140,26 @@ func (ix *Index) Size(i int) int64 { return ix.member(i).size }
 
 // Mode returns type and permissions of member i, as Entry does.
 func (ix *Index) Mode(i int) fs.FileMode { return ix.mode(i) }
+
+// At returns the member whose header is at off, as in its HeaderOffset.
+func (ix *Index) At(off int64) (i int, ok bool) {
+	header := func(i int) int64 { return ix.member(i).header }
+	lo, hi := 0, ix.count
+	if hi > 2 && header(1) <= off && off < ix.end.off {
+		// Often all but the first are of one size, and it is close to where it
+		// would then be.
+		guess := 1 + int(float64(hi-1)*float64(off-header(1))/float64(ix.end.off-header(1)))
+		for step := 4; lo < guess-step || guess+step < hi; step *= 8 {
+			a, b := max(lo, guess-step), min(hi, guess+step)
+			if (a == lo || header(a) <= off) && (b == hi || off < header(b)) {
+				lo, hi = a, b
+				break
+			}
+		}
+	}
+	i = lo + sort.Search(hi-lo, func(k int) bool { return header(lo+k) >= off })
+	return i, i < ix.count && header(i) == off
+}
 
 // Paths returns the members that are files of the tree, in the order of the
 // archive, with their paths, as Entry does.

@@ -30,6 +30,21 @@ func (ix *Index) FileInfo(i int) fs.FileInfo {
 	return fileInfo{path.Base(p), source{ix}.Info(uint32(i))}
 }
 
+// Describe returns what FileInfo tells of member i, and costs no memory.
+func (ix *Index) Describe(i int) (mode fs.FileMode, size int64, modTime time.Time) {
+	mode = ix.mode(i)
+	if j, ok := ix.target(i); ok && mode.IsRegular() {
+		size = ix.member(j).size
+	}
+	return mode, size, ix.member(i).modTime()
+}
+
+// Ino returns the inode number of member i, as FileInfo does.
+func (ix *Index) Ino(i int) uint64 {
+	j, _ := ix.target(i)
+	return attr.MemberIno(ix.layer, ix.member(j).header)
+}
+
 type fileInfo struct {
 	name string
 	info dirtree.Info
@@ -164,13 +179,8 @@ const typeVolume = 'V' // GNU tar
 type source struct{ ix *Index }
 
 func (s source) Info(ref uint32) dirtree.Info {
-	ix, i := s.ix, int(ref)
-	m := ix.member(i)
-	in := dirtree.Info{Mode: ix.mode(i), ModTime: m.modTime(), Sys: sys{ix, ref}}
-	if j, ok := ix.target(i); ok && in.Mode.IsRegular() {
-		in.Size = ix.member(j).size
-	}
-	return in
+	mode, size, modTime := s.ix.Describe(int(ref))
+	return dirtree.Info{Mode: mode, Size: size, ModTime: modTime, Sys: sys{s.ix, ref}}
 }
 
 func (s source) Content(ref uint32) (io.ReaderAt, error) { return s.ix.Content(int(ref)) }
@@ -187,10 +197,7 @@ var (
 	_ attr.Lister = sys{}
 )
 
-func (s sys) Ino() uint64 {
-	j, _ := s.ix.target(int(s.ref))
-	return attr.MemberIno(s.ix.layer, s.ix.member(j).header)
-}
+func (s sys) Ino() uint64 { return s.ix.Ino(int(s.ref)) }
 
 func (s sys) Attrs() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {

@@ -2,13 +2,16 @@ package tarindex
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -373,4 +376,34 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestAt looks for members by the offsets of their headers, and between.
+func TestAt(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for _, tt := range []struct{ count, most int }{{1, 0}, {2, 9999}, {3, 0}, {5000, 0}, {5000, 3000}} {
+		var members []memb
+		for i := range tt.count {
+			size := rnd.IntN(tt.most + 1)
+			if i == 0 {
+				size = 10 * tt.most // as a manifest is
+			}
+			members = append(members, memb{name: strconv.Itoa(i), data: strings.Repeat("x", size)})
+		}
+		data := write(t, members...)
+		ix, err := Build(bytes.NewReader(data), int64(len(data)), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := map[int64]int{}
+		for i, e := range ix.All() {
+			at[e.HeaderOffset] = i
+		}
+		for off := int64(-512); off <= int64(len(data))+512; off += 512 {
+			want, is := at[off]
+			if i, ok := ix.At(off); ok != is || is && i != want {
+				t.Fatalf("%d members: at %d is %d, %v, want %d, %v", tt.count, off, i, ok, want, is)
+			}
+		}
+	}
 }

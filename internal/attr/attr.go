@@ -20,6 +20,15 @@ type Inoder interface {
 	Ino() uint64
 }
 
+// Finder is implemented by a tree that finds files again by their numbers, so
+// that nobody has to remember where they are.
+type Finder interface {
+	// Find returns the path of a regular file or link whose Inoder has the
+	// number ino, or "". It need not know all of them, but knows one always or
+	// never, and costs no more than a Stat.
+	Find(ino uint64) (path string)
+}
+
 // Lister is implemented by FileInfo.Sys of a file with attributes: facts such
 // as the layer and offset it was read from. Names are without the prefix
 // "user.snapfs." under which the mount shows them, in a fixed order.
@@ -78,7 +87,17 @@ func IsVolatile(fi fs.FileInfo) bool {
 // off, a multiple of 512, in a layer, counted from 0. Numbers of members are
 // distinct, and below 1<<62.
 func MemberIno(layer int, off int64) uint64 {
-	return 1<<61 | uint64(layer&0xfff)<<48 | uint64(off>>9)&(1<<48-1)
+	return memberIno | uint64(layer&(MaxLayers-1))<<48 | uint64(off>>9)&(1<<48-1)
+}
+
+const memberIno = 1 << 61
+
+// MaxLayers is how many layers [MemberIno] tells apart.
+const MaxLayers = 1 << 12
+
+// Member returns what MemberIno made the number of, and whether it did.
+func Member(ino uint64) (layer int, off int64, ok bool) {
+	return int(ino >> 48 & (MaxLayers - 1)), int64(ino&(1<<48-1)) << 9, ino>>60 == memberIno>>60
 }
 
 // PathIno returns the inode number for anything that is known by a number to
