@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -277,6 +278,24 @@ func TestNames(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".snapfs-*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestChanged writes to a tar while its last member is copied, by the kernel.
+func TestChanged(t *testing.T) {
+	path := write(t, sample.Layer{Time: at(0), Files: []sample.File{file("a/b/1", strings.Repeat("one", 1<<18), 1)}})
+	p := plan(t, view(t, open(t, path), ""), flatten.Options{})
+	name := filepath.Join(t.TempDir(), "flat")
+	err := p.Create(t.Context(), name, false, func(int64) {
+		if err := os.Chtimes(path, time.Time{}, at(99)); err != nil {
+			t.Error(err)
+		}
+	})
+	if !errors.Is(err, chain.ErrChanged) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a snapshot of it: %v", err)
 	}
 }
 

@@ -13,7 +13,13 @@ import (
 	"github.com/snapfs/snapfs/internal/copyrange"
 )
 
-const bufSize = 1 << 20
+const (
+	bufSize = 1 << 20
+
+	// minRange is the size in bytes from which on the kernel copies: of less, to
+	// read and write takes no longer.
+	minRange = 64 << 10
+)
 
 var (
 	errLong  = errors.New("file is longer than its size")
@@ -32,7 +38,7 @@ func (e targetError) Unwrap() error { return e.error }
 func (r *runner) content(ctx context.Context, dst *os.File, src fs.File, size int64, sum hash.Hash, progress func(int64)) (int64, error) {
 	var done int64
 	in, seekable := src.(io.ReaderAt)
-	if seekable && size > 0 && sum == nil {
+	if seekable && size >= minRange && sum == nil {
 		var err error
 		if done, err = r.byRange(ctx, dst, src, size, progress); err != nil {
 			return done, err
@@ -40,6 +46,13 @@ func (r *runner) content(ctx context.Context, dst *os.File, src fs.File, size in
 	}
 	buf := r.bufs.Get().(*[bufSize]byte)
 	defer r.bufs.Put(buf)
+	if done > 0 && done == size {
+		// The kernel does not know that a file has changed since the tree was opened.
+		// A read through the tree fails then.
+		if n, err := fill(src, in, buf[:1], done-1); n == 0 {
+			return done, err
+		}
+	}
 	for done != size {
 		if err := context.Cause(ctx); err != nil {
 			return done, err

@@ -242,6 +242,50 @@ func TestRange(t *testing.T) {
 	})
 }
 
+// changing is a member that fails to be read from some time on, whatever the
+// kernel reads.
+type changing struct {
+	*member
+	from func() bool
+}
+
+var errChanged = errors.New("changed")
+
+func (c changing) ReadAt(p []byte, off int64) (int, error) {
+	if c.from() {
+		return 0, errChanged
+	}
+	return c.member.ReadAt(p, off)
+}
+
+// TestRangeChanged: what the kernel has copied does not count if the file has
+// changed meanwhile, of which only a read through the tree tells.
+func TestRangeChanged(t *testing.T) {
+	for _, size := range []int{minRange, bufSize + 3} {
+		a := newArchive(t, fstest.MapFS{"f": {Data: noise(1, size)}})
+		f, err := a.Open("f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dst, err := os.Create(filepath.Join(t.TempDir(), "dst"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dst.Close()
+		r := &runner{}
+		r.bufs.New = func() any { return new([bufSize]byte) }
+		changed := false
+		src := changing{f.(*member), func() bool { return changed }}
+		_, err = r.content(t.Context(), dst, src, int64(size), nil, func(int64) { changed = true })
+		if r.noRange.Load() {
+			t.Skip("no copy_file_range here")
+		}
+		if !errors.Is(err, errChanged) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 // TestModes: permissions come from the tree, less the umask, but the owner may
 // always write.
 func TestModes(t *testing.T) {

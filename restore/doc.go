@@ -97,5 +97,7 @@
 // as it comes, whatever size it is said to have.
 //
 // Where a file of the tree is, or lies in, a file on disk, the kernel copies it
-// with copy_file_range(2) if it can, unless its content is hashed on the way.
+// with copy_file_range(2) if it can, unless it is small, or its content is hashed
+// on the way. What was copied so is read at its end through the tree, too, which
+// may know that the file on disk has changed.
 package restore

@@ -236,6 +236,14 @@ func (w *Writer) byRange(ctx context.Context, src io.ReaderAt, off int64, progre
 		w.plain, err = true, nil
 	}
 	w.left -= n
+	if err == nil && w.left == 0 {
+		// The kernel does not know that a file has changed since src was opened. A
+		// read through src fails then.
+		var last [1]byte
+		if k, rerr := src.ReadAt(last[:], off+n-1); k == 0 {
+			err = rerr
+		}
+	}
 	w.err = err
 	return n
 }
