@@ -65,8 +65,8 @@ func (r *runner) finish(ctx context.Context, top *os.File) error {
 // dressDir gives a directory of a staged tree its mode and owner again, for
 // whoever made it may have been killed before that.
 func (r *runner) dressDir(f *os.File) error {
-	if m := r.opts.DirMode; m != 0 {
-		if err := f.Chmod(m.Perm() | 0o700); err != nil {
+	if r.opts.DirMode != 0 {
+		if err := f.Chmod(r.opts.dirPerm(0)); err != nil {
 			return err
 		}
 	}

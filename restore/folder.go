@@ -138,7 +138,7 @@ func (r *runner) file(e *entry, d *folder, path string) (n int64, err error) {
 	}
 	var f *os.File
 	temp := e.name
-	if perm := e.mode.Perm() | 0o600; r.opts.staged {
+	if perm := r.opts.filePerm(e.mode); r.opts.staged {
 		f, err = d.create(temp, perm)
 	} else {
 		f, temp, err = d.temp(perm)
@@ -190,7 +190,7 @@ func (r *runner) later(size int64) bool { return r.atOnce && size < bufSize }
 // seal gives a written file its mode and time, makes it last, and closes it.
 func (r *runner) seal(f *os.File, d *folder, e *entry, temp string, size int64) error {
 	if r.opts.FileMode != 0 {
-		if err := f.Chmod(r.opts.FileMode.Perm() | 0o600); err != nil {
+		if err := f.Chmod(r.opts.filePerm(e.mode)); err != nil {
 			return err
 		}
 	}

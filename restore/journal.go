@@ -127,7 +127,11 @@ func (h header) check() error {
 
 // pending returns the unfinished swap that has target as one of its parts,
 // with all its journals locked; nil if there is none.
-func pending(target string) (*operation, error) {
+func pending(target string) (*operation, error) { return pendingAt(target, true) }
+
+// pendingAt is pending; follow says whether target may be another part than the
+// first.
+func pendingAt(target string, follow bool) (*operation, error) {
 	if _, err := os.Stat(filepath.Dir(target)); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -143,7 +147,7 @@ func pending(target string) (*operation, error) {
 	}
 	o.journals[0] = f
 	h, c := readJournal(f)
-	if h.First != "" && h.First != target {
+	if follow && h.First != "" && h.First != target {
 		// The lock of this one must be free for the whole to be locked in order.
 		if first, err := o.follow(h.First, target); first != nil || err != nil {
 			return first, err
@@ -161,17 +165,31 @@ func pending(target string) (*operation, error) {
 	}
 	o.header, o.commit = h, c
 	for _, part := range h.Parts[1:] {
-		p, err := openPlace(part.Target)
-		if err == nil {
-			o.places, o.journals = append(o.places, p), append(o.journals, nil)
-			o.journals[len(o.journals)-1], err = p.lockJournal(false)
-		}
-		if err != nil {
+		if err := o.join(part.Target); err != nil {
 			o.close()
 			return nil, err
 		}
 	}
 	return o, nil
+}
+
+// join opens and locks another part. One that has no journal any more is not
+// locked; nor is one that is done, whose journal is that of a swap that has begun
+// since.
+func (o *operation) join(target string) error {
+	p, err := openPlace(target)
+	if err != nil {
+		return err
+	}
+	f, err := p.lockJournal(false)
+	if f != nil && o.commit != nil {
+		if h, _ := readJournal(f); h.First != o.Parts[0].Target {
+			f.Close()
+			f = nil
+		}
+	}
+	o.places, o.journals = append(o.places, p), append(o.journals, f)
+	return err
 }
 
 // follow goes from the journal of another part to that of the first, which
@@ -183,7 +201,7 @@ func (o *operation) follow(first, target string) (*operation, error) {
 	}
 	o.journals[0].Close()
 	o.journals[0] = nil
-	all, err := pending(first)
+	all, err := pendingAt(first, false)
 	if err == nil && all != nil {
 		if slices.Contains(all.targets(), target) {
 			o.close()

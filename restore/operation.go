@@ -62,22 +62,7 @@ func (o *operation) begin() error {
 			return err
 		}
 		o.journals[i] = f
-		h := o.header
-		if i > 0 {
-			h = header{Version: journalVersion, First: o.Parts[0].Target}
-		}
-		line, err := json.Marshal(h)
-		if err != nil {
-			return err
-		}
-		o.at("header " + part.Target)
-		if err := f.Truncate(0); err != nil {
-			return err
-		}
-		if _, err := f.WriteAt(append(line, '\n'), 0); err != nil {
-			return err
-		}
-		if err := f.Sync(); err != nil {
+		if err := o.note(i); err != nil {
 			return err
 		}
 		if err := syncFolder(p.dir); err != nil {
@@ -85,6 +70,27 @@ func (o *operation) begin() error {
 		}
 	}
 	return nil
+}
+
+// note writes the header into the journal of a part.
+func (o *operation) note(i int) error {
+	h := o.header
+	if i > 0 {
+		h = header{Version: journalVersion, First: o.Parts[0].Target}
+	}
+	line, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	o.at("header " + o.Parts[i].Target)
+	f := o.journals[i]
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(append(line, '\n'), 0); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // seal writes the commit: from here on the swap will be finished.
@@ -126,6 +132,9 @@ func (o *operation) seal() error {
 func (o *operation) finish() ([]string, error) {
 	kept := make([]string, len(o.places))
 	for i, p := range o.places {
+		if o.journals[i] == nil {
+			continue // journals are removed when all is done
+		}
 		if err := o.swap(p, &o.Parts[i], o.commit[i]); err != nil {
 			return nil, err
 		}
@@ -203,8 +212,8 @@ func (o *operation) putAside(p *place, part *headerPart, old string) error {
 		// It came after the plan was made.
 		part.Aside, part.Empty = p.free(p.base+keptInfix+"restore"), true
 	}
-	// Somebody may have put something into the empty one since.
-	if !part.Empty || p.root.Remove(old) != nil {
+	// Somebody may have put something into the empty one since, or in its place.
+	if !part.Empty || p.removeEmpty(old) != nil {
 		if err := p.rename(old, part.Aside); err != nil {
 			return err
 		}
@@ -214,7 +223,8 @@ func (o *operation) putAside(p *place, part *headerPart, old string) error {
 
 // undo removes the staged trees of a swap that was not committed.
 func (o *operation) undo() error {
-	if f := o.journals[0]; f != nil {
+	if len(o.journals) > 0 && o.journals[0] != nil {
+		f := o.journals[0]
 		// A commit that was written in part must not come to light later.
 		line, _ := bufio.NewReader(io.NewSectionReader(f, 0, maxJournal)).ReadBytes('\n')
 		if err := f.Truncate(int64(len(line))); err != nil {

@@ -71,6 +71,23 @@ func (o *Options) at(what string) {
 	}
 }
 
+// filePerm returns the permissions of a file that has a mode in the tree. It is
+// made with them, so that nobody gets at it who must not in the end.
+func (o *Options) filePerm(mode fs.FileMode) fs.FileMode {
+	if o.FileMode != 0 {
+		mode = o.FileMode
+	}
+	return mode.Perm() | 0o600
+}
+
+// dirPerm is filePerm for directories.
+func (o *Options) dirPerm(mode fs.FileMode) fs.FileMode {
+	if o.DirMode != 0 {
+		mode = o.DirMode
+	}
+	return mode.Perm() | 0o700
+}
+
 // dressed reports whether a file or directory has the mode and the owner that
 // are asked for, if any are.
 func (o *Options) dressed(st fs.FileInfo) bool {

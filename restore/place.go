@@ -117,6 +117,14 @@ func (p *place) rename(from, to string) error {
 	return p.root.Rename(from, to)
 }
 
+// removeEmpty removes a directory that holds nothing, and nothing else.
+func (p *place) removeEmpty(name string) error {
+	if err := unix.Unlinkat(int(p.dir.Fd()), name, unix.AT_REMOVEDIR); err != nil {
+		return &fs.PathError{Op: "rmdir", Path: p.path(name), Err: err}
+	}
+	return nil
+}
+
 // free returns name, or, if something has it, name with a number.
 func (p *place) free(name string) string {
 	try := name

@@ -92,12 +92,12 @@ func (r *runner) open() error {
 		if err := makeParents(r.dst, r.opts.NoSync); err != nil {
 			return err
 		}
-		err := os.Mkdir(r.dst, 0o777)
+		err := os.Mkdir(r.dst, r.opts.dirPerm(0o777))
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		if err == nil && r.opts.DirMode != 0 {
-			if err := os.Chmod(r.dst, r.opts.DirMode.Perm()|0o700); err != nil {
+			if err := os.Chmod(r.dst, r.opts.dirPerm(0)); err != nil {
 				return err
 			}
 		}
@@ -261,7 +261,7 @@ func (r *runner) mkdir(e *entry) {
 	name := r.path(e)
 	err := r.made[e.parent]
 	if err == nil {
-		err = r.root.Mkdir(name, e.mode.Perm()|0o700)
+		err = r.root.Mkdir(name, r.opts.dirPerm(e.mode))
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			var st fs.FileInfo
@@ -272,7 +272,7 @@ func (r *runner) mkdir(e *entry) {
 			r.report.Dirs++
 			r.opts.at("mkdir " + name)
 			if r.opts.DirMode != 0 {
-				err = r.root.Chmod(name, r.opts.DirMode.Perm()|0o700)
+				err = r.root.Chmod(name, r.opts.dirPerm(e.mode))
 			}
 			if o := r.opts.Owner; o != nil && err == nil {
 				err = r.root.Lchown(name, o.UID, o.GID)

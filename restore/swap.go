@@ -41,8 +41,9 @@ type SwapOptions struct {
 	// Replace allows to replace directories that hold something.
 	Replace bool
 
-	// DiscardOld removes what was replaced when all is done. Without it, it is
-	// kept beside the target as NAME.before-TIME.
+	// DiscardOld removes what was replaced when all is done and nothing of the
+	// trees is missing. Without it, it is kept beside the target as
+	// NAME.before-TIME.
 	DiscardOld bool
 
 	// Partial puts trees in place although files of them could not be read. They

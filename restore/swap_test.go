@@ -239,9 +239,12 @@ func TestSwapFails(t *testing.T) {
 	}
 	t.Run("read", func(t *testing.T) {
 		dst, before := setup(t)
-		_, err := swap(t.Context(), []Part{{Target: dst, Tree: faulty{good, bad}}}, SwapOptions{Replace: true})
+		r, err := swap(t.Context(), []Part{{Target: dst, Tree: faulty{good, bad}}}, SwapOptions{Replace: true})
 		if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "db/rp/4: input/output error") {
 			t.Error(err)
+		}
+		if r := r[0]; r.Files+r.Created+r.Dirs+r.Kept != 0 || r.Bytes != 0 || r.Remaining == 0 || len(r.Failed) != 1 {
+			t.Errorf("what was undone is reported as done: %+v", r)
 		}
 		if got := beside(t, dst); got != "dst" || dump(t, dst) != before {
 			t.Errorf("not undone: %s", got)

@@ -23,10 +23,7 @@ import (
 //   - [ErrPending], if the disk failed amid the renames;
 //   - [ErrIncomplete], with [SwapOptions.Partial]: all else is in place.
 func (s *Swap) Run(ctx context.Context) ([]Report, error) {
-	reports := make([]Report, len(s.parts))
-	for i := range s.parts {
-		reports[i] = Report{Target: s.parts[i].Target, Remaining: s.parts[i].plan.planned.Files}
-	}
+	reports := s.nothing()
 	if s.err != nil {
 		return reports, s.err
 	}
@@ -46,6 +43,12 @@ func (s *Swap) Run(ctx context.Context) ([]Report, error) {
 	}
 	defer o.close()
 	partial, err := s.stage(ctx, o, reports)
+	if err == nil && partial != nil && o.Discard {
+		// The old directories may have what the new ones lack.
+		if err = s.keep(o); err != nil {
+			err = s.wrap(err)
+		}
+	}
 	if err == nil {
 		if err = o.seal(); err != nil {
 			err = s.wrap(err)
@@ -59,7 +62,11 @@ func (s *Swap) Run(ctx context.Context) ([]Report, error) {
 		if uerr := o.undo(); uerr != nil {
 			err = errors.Join(err, fmt.Errorf("what was staged cannot be removed: %w", uerr))
 		}
-		return reports, err
+		undone := s.nothing()
+		for i, r := range reports {
+			undone[i].Failed, undone[i].Duration = r.Failed, r.Duration
+		}
+		return undone, err
 	}
 	kept, err := o.finish()
 	if err != nil {
@@ -68,9 +75,18 @@ func (s *Swap) Run(ctx context.Context) ([]Report, error) {
 	}
 	for i, name := range kept {
 		reports[i].Aside = name
-		reports[i].Discarded = name == "" && s.opts.DiscardOld && o.Parts[i].Aside != ""
+		reports[i].Discarded = name == "" && o.Discard && o.Parts[i].Aside != ""
 	}
 	return reports, partial
+}
+
+// nothing returns the reports of a run that has done nothing.
+func (s *Swap) nothing() []Report {
+	reports := make([]Report, len(s.parts))
+	for i := range s.parts {
+		reports[i] = Report{Target: s.parts[i].Target, Remaining: s.parts[i].plan.planned.Files}
+	}
+	return reports
 }
 
 func (s *Swap) wrap(err error) error { return fmt.Errorf("restore %s: %w", s.parts[0].Target, err) }
@@ -113,10 +129,6 @@ func (s *Swap) begin(ctx context.Context) (*operation, error) {
 			}
 		}
 	}
-	when := s.opts.Time
-	if when.IsZero() {
-		when = time.Now()
-	}
 	o := &operation{step: s.opts.step, plain: s.opts.plain, header: header{Version: journalVersion, Discard: s.opts.DiscardOld}}
 	for i := range s.parts {
 		p := &s.parts[i]
@@ -126,10 +138,10 @@ func (s *Swap) begin(ctx context.Context) (*operation, error) {
 			if err != nil {
 				return nil, err
 			}
-			if h.Aside = p.base() + keptInfix + when.UTC().Format(keptTime); s.opts.DiscardOld {
-				h.Aside = at.old()
+			// What may come into an empty one is not meant to be discarded.
+			if h.Aside = s.kept(at); s.opts.DiscardOld && !p.empty {
+				h.Aside = at.free(at.old())
 			}
-			h.Aside = at.free(h.Aside)
 			at.close()
 		}
 		o.Parts = append(o.Parts, h)
@@ -147,6 +159,26 @@ func (s *Swap) begin(ctx context.Context) (*operation, error) {
 		}
 	}
 	return o, nil
+}
+
+// kept returns the name for what is kept of a target.
+func (s *Swap) kept(at *place) string {
+	when := s.opts.Time
+	if when.IsZero() {
+		when = time.Now()
+	}
+	return at.free(at.base + keptInfix + when.UTC().Format(keptTime))
+}
+
+// keep has the old directories kept that were to be discarded.
+func (s *Swap) keep(o *operation) error {
+	o.Discard = false
+	for i, at := range o.places {
+		if o.Parts[i].Aside != "" {
+			o.Parts[i].Aside = s.kept(at)
+		}
+	}
+	return o.note(0)
 }
 
 func (p *swapPart) base() string { return filepath.Base(p.target) }
@@ -168,7 +200,11 @@ func (s *Swap) stage(ctx context.Context, o *operation, reports []Report) (parti
 			}
 		}
 		o.at("stage " + p.target)
-		if err := at.root.Mkdir(at.stage(), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		perm := p.Options.dirPerm(0o777)
+		if p.old != nil && p.Options.DirMode == 0 {
+			perm = p.old.Mode().Perm() | 0o700
+		}
+		if err := at.root.Mkdir(at.stage(), perm); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
 		p.plan.within = at.root

@@ -22,7 +22,7 @@ type restoreCmd struct {
 	Exclude    []string          `short:"e" sep:"none" placeholder:"GLOB" help:"Leave out what matches. Repeatable; wins over --include."`
 	NewerThan  string            `placeholder:"TIME" help:"Leave out files last changed at or before a time: 2015-11-02, 2015-11-02T03:04:05Z, or the name of a point, which stands for its time."`
 	Replace    bool              `help:"Replace the target, or the directories of a server, though it holds something. What is there is kept beside it as NAME.before-TIME."`
-	DiscardOld bool              `help:"Remove what was replaced, when all is done."`
+	DiscardOld bool              `help:"Remove what was replaced, when all is done and no file is missing."`
 	Overwrite  restore.Overwrite `default:"never" placeholder:"WHEN" help:"Without --replace, what to do with files that are already there: never, if-changed, if-newer, always. With never, a file in the way stops the restore before anything is written."`
 	Damaged    string            `default:"refuse" enum:"refuse,keep,skip,repair" placeholder:"WHAT" help:"What to do with files that are cut off and Bolt files that are not sound: refuse, keep, skip, repair. With refuse, one of them stops the restore before anything is written."`
 	Compact    bool              `help:"Rewrite each sound Bolt file, without its free pages, and say what that saves."`
