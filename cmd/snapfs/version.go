@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/alecthomas/kong"
 	mangokong "github.com/alecthomas/mango-kong"
 	"github.com/muesli/roff"
 )
@@ -39,6 +40,10 @@ func (manCmd) Help() string {
 }
 
 func (c *manCmd) Run(a *App) error {
-	_, err := fmt.Fprintln(a.Stdout, mangokong.NewManPage(1, a.model).Build(roff.NewDocument()))
+	all, err := kong.New(new(cli), a.options()...)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.Stdout, mangokong.NewManPage(1, all.Model).Build(roff.NewDocument()))
 	return err
 }
