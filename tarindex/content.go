@@ -100,16 +100,14 @@ func (ix *Index) Runs(min int64) iter.Seq[attr.Run] {
 		if ix.file == nil {
 			return
 		}
-		for _, c := range ix.chunks {
-			for j := range c.members {
-				m := &c.members[j]
-				off := m.dataOffset()
-				if m.size < min || headerOnly(m.typ) || m.isDir() || m.flags&flagSparse != 0 || m.size > ix.size-off {
-					continue
-				}
-				if !yield(attr.Run{File: ix.file, Off: off, Size: m.size}) {
-					return
-				}
+		for i := range ix.count {
+			m := ix.member(i)
+			off := m.dataOffset()
+			if m.size < min || headerOnly(m.typ) || m.isDir() || m.flags&flagSparse != 0 || m.size > ix.size-off {
+				continue
+			}
+			if !yield(attr.Run{File: ix.file, Off: off, Size: m.size}) {
+				return
 			}
 		}
 	}

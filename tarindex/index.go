@@ -66,6 +66,7 @@ type Index struct {
 	layer  int
 	chunks []chunk
 	count  int
+	traits []traits   // that members have
 	links  []hardLink // in the order of member
 
 	cut     int   // member whose data is cut off, or -1
@@ -205,58 +206,9 @@ func (ix *Index) section(off int64) io.Reader {
 	return &reader{w: &window{r: ix.r, size: ix.size, want: minWindow}, pos: off}
 }
 
-// member is what is kept of a member: no pointers, so that an index of
-// millions costs the garbage collector nothing.
-type member struct {
-	header int64  // offset
-	size   int64  // logical
-	mtime  int64  // seconds since 1970
-	nsec   uint32 // and nanoseconds
-	data   uint32 // blocks from header to data
-	name   uint32 // offset in the names of the chunk
-	mode   uint16 // permissions as in Unix
-	typ    byte
-	flags  byte
-}
-
-const (
-	flagSparse = 1 << iota
-	flagDir    // a directory, although its type is another
-)
-
-// chunk holds up to chunkLen members and their names, one after the other. A
-// name has at most 1 MiB, so that the offset of each fits in 32 bits.
-type chunk struct {
-	members []member
-	names   string
-}
-
-const (
-	chunkBits = 12
-	chunkLen  = 1 << chunkBits
-)
-
-func (ix *Index) member(i int) *member {
-	return &ix.chunks[i>>chunkBits].members[i&(chunkLen-1)]
-}
-
-func (ix *Index) name(i int) string {
-	c := &ix.chunks[i>>chunkBits]
-	i &= chunkLen - 1
-	if i+1 < len(c.members) {
-		return c.names[c.members[i].name:c.members[i+1].name]
-	}
-	return c.names[c.members[i].name:]
-}
-
-func (m *member) dataOffset() int64  { return m.header + int64(m.data)*blockSize }
-func (m *member) modTime() time.Time { return time.Unix(m.mtime, int64(m.nsec)).UTC() }
-
-func (m *member) isDir() bool { return m.typ == tar.TypeDir || m.flags&flagDir != 0 }
-
 // path returns where in the tree a member of that name is, and whether that
 // says something else than the name.
-func (m *member) path(name string) (path string, escaped bool) {
+func (m member) path(name string) (path string, escaped bool) {
 	path, escaped = cleanPath(name)
 	if path == "." && !m.isDir() {
 		return "%2E", true // the root is a directory, whatever the archive says

@@ -131,7 +131,7 @@ func (s *scanner) member(pos int64, b *[blockSize]byte) (next int64, err error) 
 	if !ok {
 		return s.extended(pos)
 	}
-	m := member{header: pos, size: h.size, mtime: h.mtime, nsec: h.nsec, data: uint32(blocks), mode: h.mode, typ: h.typ}
+	m := member{header: pos, size: h.size, mtime: h.mtime, traits: traits{nsec: h.nsec, data: uint32(blocks), mode: h.mode, typ: h.typ}}
 	s.grow()
 	m.name = uint32(len(s.names))
 	if len(h.prefix) > 0 {
@@ -208,8 +208,11 @@ func (s *scanner) extended(pos int64) (next int64, err error) {
 	}
 	s.grow()
 	m := member{
-		header: pos, size: hdr.Size, mtime: hdr.ModTime.Unix(), nsec: uint32(hdr.ModTime.Nanosecond()),
-		data: uint32(blocks), name: uint32(len(s.names)), mode: uint16(hdr.Mode & 0o7777), typ: hdr.Typeflag, flags: flags,
+		header: pos, size: hdr.Size, mtime: hdr.ModTime.Unix(), name: uint32(len(s.names)),
+		traits: traits{
+			nsec: uint32(hdr.ModTime.Nanosecond()), data: uint32(blocks),
+			mode: uint16(hdr.Mode & 0o7777), typ: hdr.Typeflag, flags: flags,
+		},
 	}
 	s.names = append(s.names, hdr.Name...)
 	return s.add(m, hdr.Linkname, data, stored)
@@ -264,9 +267,9 @@ func (s *scanner) grow() {
 		return
 	}
 	s.seal()
-	var members []member
+	var members []kept
 	if len(ix.chunks) > 0 {
-		members = make([]member, 0, chunkLen)
+		members = make([]kept, 0, chunkLen)
 	}
 	ix.chunks = append(ix.chunks, chunk{members: members})
 }
@@ -291,7 +294,7 @@ func (s *scanner) add(m member, link string, data, stored int64) (next int64, er
 		m.flags |= flagDir
 	}
 	c := &ix.chunks[len(ix.chunks)-1]
-	c.members = append(c.members, m)
+	c.members = append(c.members, ix.keep(m))
 	ix.count++
 	if m.typ == tar.TypeLink {
 		path, _ := cleanPath(link)

@@ -171,7 +171,7 @@ func (ix *Index) findNotes() []note {
 }
 
 // inTree reports whether a member is a file: a volume label is not.
-func inTree(m *member) bool { return m.typ != typeVolume }
+func inTree(m member) bool { return m.typ != typeVolume }
 
 const typeVolume = 'V' // GNU tar
 

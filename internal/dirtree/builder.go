@@ -73,14 +73,10 @@ func (b *Builder) Build(src Source) *FS {
 		slices.SortFunc(entries, order)
 	}
 	t := &FS{src: src, modTime: b.ModTime, nodes: make([]node, 1, len(entries)+len(entries)/32+16)}
-	root := dirSpan{hi: len(entries)}
+	root := dirSpan{hi: len(entries), ref: Made}
 	for root.lo < root.hi && entries[root.lo].path == "." {
-		root.ref, root.named = entries[root.lo].ref, true
+		root.ref = entries[root.lo].ref
 		root.lo++
-	}
-	t.nodes[0] = node{ref: Made, first: 1}
-	if root.named {
-		t.nodes[0].ref = root.ref
 	}
 	l := layout{b: b, t: t, entries: entries}
 	l.names.Grow(16 * len(entries))
@@ -98,6 +94,9 @@ func (b *Builder) Build(src Source) *FS {
 	}
 	if cap(t.nodes) > len(t.nodes)+len(t.nodes)/8 {
 		t.nodes = slices.Clone(t.nodes)
+	}
+	if cap(t.dirs) > len(t.dirs)+len(t.dirs)/8 {
+		t.dirs = slices.Clone(t.dirs)
 	}
 	return t
 }
@@ -143,9 +142,8 @@ func comparePaths(a, b string) int {
 type dirSpan struct {
 	lo, hi int
 	skip   int
-	node   uint32
+	node   uint32 // index in the nodes
 	ref    uint32
-	named  bool
 }
 
 // child is a file, or a directory with what it holds, within its parent.
@@ -173,7 +171,7 @@ func (l *layout) dir(d dirSpan, queue []dirSpan) []dirSpan {
 			panic("dirtree: build: an element of " + strconv.Itoa(len(name)) + " bytes")
 		}
 		file, sub := child{name: name}, child{name: name, kind: kindDir}
-		sub.span = dirSpan{ref: Made, skip: d.skip + len(name) + 1, node: 0}
+		sub.span = dirSpan{ref: Made, skip: d.skip + len(name) + 1}
 		var hasFile, hasDir bool
 		for ; i < d.hi && len(l.entries[i].path) == d.skip+len(name) && l.entries[i].path[d.skip:] == name; i++ {
 			e := l.entries[i]
@@ -203,9 +201,8 @@ func (l *layout) dir(d dirSpan, queue []dirSpan) []dirSpan {
 	if clash {
 		l.rename(d)
 	}
-	first := uint32(len(l.t.nodes))
-	l.t.nodes[d.node].first = first
-	l.t.nodes[d.node].count = uint32(len(l.kids))
+	l.t.nodes[d.node].ref = uint32(len(l.t.dirs))
+	l.t.dirs = append(l.t.dirs, dirNode{ref: d.ref, first: uint32(len(l.t.nodes)), count: uint32(len(l.kids))})
 	for _, c := range l.kids {
 		n := node{ref: c.span.ref, parent: d.node}
 		n.name = uint64(l.names.Len())<<nameShift | uint64(len(c.name))<<kindBits | uint64(c.kind)

@@ -2,7 +2,7 @@
 //
 // A [Source] has files, each known by a number, its ref. A [Builder] is told
 // the path of each, and builds an [FS]: flat arrays that say which directory
-// holds what and cost 24 bytes and the name for each file. Everything else the
+// holds what and cost 16 bytes and the name for each file. Everything else the
 // tree asks of the source when it is needed.
 //
 // Directories need not be added: those that a path passes through are made up.

@@ -42,7 +42,7 @@ func (t *FS) open(i uint32, name string) (fs.File, error) {
 	fi := t.info(i, base(name)).(*fileInfo)
 	switch n := t.nodes[i]; n.kind() {
 	case kindDir:
-		return &dir{t: t, node: n, info: fi, path: name}, nil
+		return &dir{t: t, node: t.dirs[n.ref], info: fi, path: name}, nil
 	case kindFile:
 		r, err := t.src.Content(n.ref)
 		if err != nil {
@@ -162,7 +162,7 @@ func (f *special) Read([]byte) (int, error) {
 // dir is an open directory.
 type dir struct {
 	t    *FS
-	node node
+	node dirNode
 	info *fileInfo
 	path string
 	next uint32

@@ -20,6 +20,7 @@ type FS struct {
 	modTime time.Time
 	names   string
 	nodes   []node // 0 is the root; the children of one directory stand together, in byte order
+	dirs    []dirNode
 }
 
 var (
@@ -40,10 +41,15 @@ func (t *FS) With(src Source) *FS {
 // costs the garbage collector nothing.
 type node struct {
 	name   uint64 // offset into names, length, and kind
-	ref    uint32
+	ref    uint32 // of a file; of a directory, its index in dirs
 	parent uint32
-	first  uint32 // node of the first child
-	count  uint32 // number of children
+}
+
+// dirNode is what only directories have.
+type dirNode struct {
+	ref   uint32
+	first uint32 // node of the first child
+	count uint32 // number of children
 }
 
 const (
@@ -104,10 +110,19 @@ func (k kind) mode() fs.FileMode {
 // a directory that no Add named.
 func (t *FS) Lookup(path string) (ref uint32, ok bool) {
 	i, rest, ok := t.walk(0, path)
-	if !ok || rest != "" || t.nodes[i].ref == Made {
+	if !ok || rest != "" || t.ref(i) == Made {
 		return 0, false
 	}
-	return t.nodes[i].ref, true
+	return t.ref(i), true
+}
+
+// ref returns what the source knows a node by; Made if it does not.
+func (t *FS) ref(i uint32) uint32 {
+	n := t.nodes[i]
+	if n.kind() == kindDir {
+		return t.dirs[n.ref].ref
+	}
+	return n.ref
 }
 
 // All returns path and ref of all files, directories left out, in the order of
@@ -119,7 +134,7 @@ func (t *FS) All() iter.Seq2[string, uint32] {
 			prefix    int
 		}
 		var buf []byte
-		stack := []level{{t.nodes[0].first, t.nodes[0].first + t.nodes[0].count, 0}}
+		stack := []level{{t.dirs[0].first, t.dirs[0].first + t.dirs[0].count, 0}}
 		for len(stack) > 0 {
 			top := &stack[len(stack)-1]
 			if top.next == top.end {
@@ -131,7 +146,8 @@ func (t *FS) All() iter.Seq2[string, uint32] {
 			buf = append(buf[:top.prefix], t.name(n)...)
 			if n.kind() == kindDir {
 				buf = append(buf, '/')
-				stack = append(stack, level{n.first, n.first + n.count, len(buf)})
+				d := t.dirs[n.ref]
+				stack = append(stack, level{d.first, d.first + d.count, len(buf)})
 			} else if !yield(string(buf), n.ref) {
 				return
 			}
@@ -139,9 +155,9 @@ func (t *FS) All() iter.Seq2[string, uint32] {
 	}
 }
 
-// child finds name in directory dir.
+// child finds name in the directory that is node dir.
 func (t *FS) child(dir uint32, name string) (uint32, bool) {
-	d := t.nodes[dir]
+	d := t.dirs[t.nodes[dir].ref]
 	lo, hi := d.first, d.first+d.count
 	for lo < hi {
 		mid := lo + (hi-lo)/2
@@ -311,7 +327,8 @@ func (t *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	if n.kind() != kindDir {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: syscall.ENOTDIR}
 	}
-	return t.list(n.first, n.count), nil
+	d := t.dirs[n.ref]
+	return t.list(d.first, d.count), nil
 }
 
 func (t *FS) list(first, count uint32) []fs.DirEntry {
@@ -325,12 +342,12 @@ func (t *FS) list(first, count uint32) []fs.DirEntry {
 }
 
 func (t *FS) info(i uint32, name string) fs.FileInfo {
-	n := t.nodes[i]
-	if n.ref == Made {
+	ref := t.ref(i)
+	if ref == Made {
 		return &fileInfo{name, Info{Mode: fs.ModeDir | 0o555, ModTime: t.modTime}}
 	}
-	in := t.src.Info(n.ref)
+	in := t.src.Info(ref)
 	// The tree goes by the type that was added, so the two must not differ.
-	in.Mode = in.Mode&^fs.ModeType | n.kind().mode()
+	in.Mode = in.Mode&^fs.ModeType | t.nodes[i].kind().mode()
 	return &fileInfo{name, in}
 }
