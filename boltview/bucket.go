@@ -104,11 +104,8 @@ func (b *Bucket) Item(key []byte) (item Item, err error) {
 // lookup calls do with the item at key. Its bytes are valid only until do
 // returns: they may lie in mapped memory.
 func (b *Bucket) lookup(key []byte, do func(Item) error) error {
-	c := b.db.cursors.Get().(*cursor)
-	defer func() {
-		c.raw = nil
-		b.db.cursors.Put(c)
-	}()
+	c := b.db.cursor()
+	defer b.db.release(c)
 	if b.db.mem == nil || b.inline.buf != nil {
 		return c.lookup(b, key, do)
 	}
@@ -154,14 +151,14 @@ func (b *Bucket) All() iter.Seq2[Item, error] { return b.From(nil) }
 // after it gets the items behind the damage; one that wants all must not.
 func (b *Bucket) From(key []byte) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		c := b.db.cursors.Get().(*cursor)
+		c := b.db.cursor()
 		if _, err := c.seek(b, key); err != nil && !yield(Item{}, err) {
 			return
 		}
 		for {
 			it, ok, err := c.next()
 			if err == nil && !ok {
-				b.db.cursors.Put(c)
+				b.db.release(c)
 				return
 			}
 			// A loop that is left early may go on using its last item: the
@@ -176,8 +173,8 @@ func (b *Bucket) From(key []byte) iter.Seq2[Item, error] {
 // Count returns the number of keys in the bucket, those of buckets inside not
 // counted. It reads the bucket's pages, but no keys.
 func (b *Bucket) Count() (int64, error) {
-	c := b.db.cursors.Get().(*cursor)
-	defer b.db.cursors.Put(c)
+	c := b.db.cursor()
+	defer b.db.release(c)
 	if _, err := c.seek(b, nil); err != nil {
 		return 0, err
 	}

@@ -167,7 +167,7 @@ type walker struct {
 	// reached is called with each page that is reached first, if not nil, and
 	// whether its header is sound.
 	reached func(b *Bucket, p *page, r Range, sound bool)
-	bufs    [][]byte // one for each level that is being walked
+	c       *cursor // whose buffers hold the pages that are being walked; nil at rest
 	level   int
 	work    int64 // pages read
 }
@@ -225,12 +225,16 @@ func (w *walker) page(b *Bucket, id uint64, depth int, r Range) {
 		fault(KindPage, "tree is too deep")
 		return
 	}
-	if w.level == len(w.bufs) {
-		w.bufs = append(w.bufs, nil)
+	if w.level == 0 {
+		w.c = w.db.cursor()
+		defer func() {
+			w.db.release(w.c)
+			w.c = nil
+		}()
 	}
 	var p page
 	w.work++
-	reason, err := w.db.load(&p, id, w.bufs[w.level])
+	reason, err := w.db.load(&p, id, w.c.frame(w.level).buf)
 	if err != nil || reason != "" {
 		w.seen.set(id) // it is reached, and no page that was forgotten
 	}
@@ -245,7 +249,7 @@ func (w *walker) page(b *Bucket, id uint64, depth int, r Range) {
 		fault(KindPage, "%s", reason)
 		return
 	}
-	w.bufs[w.level] = p.buf
+	w.c.frame(w.level).buf = p.buf
 	w.level++
 	w.claim(b, &p, r)
 	if p.leaf {

@@ -1,6 +1,9 @@
 package boltview
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Class says how much of a file is whole. A tree is whole if each page that is
 // reached from its root lies in the file, has its own number, is a branch or a
@@ -116,9 +119,12 @@ func (db *DB) suspicious() string {
 			return fmt.Sprintf("meta %d knows %d pages, the file has %d", j, m.highWater, db.pages)
 		}
 	}
+	c := db.cursor()
+	defer db.release(c)
+	f := c.frame(0)
 	for j := range db.metas {
 		if m := &db.metas[j]; m.ok() && m.highWater > 2 {
-			if empty, err := db.empty(m.highWater - 1); err != nil {
+			if empty, err := db.empty(m.highWater-1, f); err != nil {
 				return err.Error()
 			} else if empty {
 				return fmt.Sprintf("page %d, the last that meta %d knows, is empty", m.highWater-1, j)
@@ -127,7 +133,8 @@ func (db *DB) suspicious() string {
 	}
 	m := &db.metas[i]
 	var p page
-	reason, err := db.load(&p, m.root, nil)
+	reason, err := db.load(&p, m.root, f.buf)
+	f.buf = p.buf
 	if err == nil && reason == "" && m.freelist != noFreelist {
 		_, _, _, reason, err = db.freelistHeader(m.freelist)
 	}
@@ -137,11 +144,13 @@ func (db *DB) suspicious() string {
 	return reason
 }
 
-// empty reports whether a page starts with nothing but zeros.
-func (db *DB) empty(id uint64) (bool, error) {
-	var b [512]byte
-	if _, err := readFull(db.r, b[:], int64(id)*db.pageSize); err != nil {
+// empty reports whether a page starts with nothing but zeros. It reads into the
+// buffer of f.
+func (db *DB) empty(id uint64, f *frame) (bool, error) {
+	f.buf = slices.Grow(f.buf[:0], int(db.pageSize))
+	b := f.buf[:512]
+	if _, err := readFull(db.r, b, int64(id)*db.pageSize); err != nil {
 		return false, fmt.Errorf("read bolt page %d: %w", id, err)
 	}
-	return b == [512]byte{}, nil
+	return [512]byte(b) == [512]byte{}, nil
 }

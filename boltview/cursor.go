@@ -23,6 +23,30 @@ type frame struct {
 	buf  []byte // owned, for pages that are not shared
 }
 
+// cursor returns a cursor to be released when nothing that it lent is used any
+// more.
+func (db *DB) cursor() *cursor {
+	if c, ok := db.cursors.Get().(*cursor); ok {
+		return c
+	}
+	return new(cursor)
+}
+
+// release gives a cursor back for the next that needs one. The pool may be that
+// of many files, so that the cursor must not keep this one.
+func (db *DB) release(c *cursor) {
+	c.b, c.raw = nil, nil
+	db.cursors.Put(c)
+}
+
+// frame returns the frame of a level, of which there are none or all above it.
+func (c *cursor) frame(level int) *frame {
+	if level == len(c.stack) {
+		c.stack = append(c.stack, frame{})
+	}
+	return &c.stack[level]
+}
+
 // fault makes the error for a page of c's bucket.
 func (c *cursor) fault(p *page, format string, args ...any) error {
 	return c.b.fault(p.id, fmt.Sprintf(format, args...))
@@ -40,10 +64,7 @@ func (c *cursor) push(id uint64) error {
 		c.depth = 0
 		return c.b.fault(id, "tree has more pages than the file")
 	}
-	if c.depth == len(c.stack) {
-		c.stack = append(c.stack, frame{})
-	}
-	f := &c.stack[c.depth]
+	f := c.frame(c.depth)
 	f.i, f.end = 0, 0
 	if c.b.inline.buf != nil {
 		f.page = c.b.inline

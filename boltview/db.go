@@ -49,7 +49,7 @@ type DB struct {
 	// branches keeps branch pages by the low bits of their number. Pages in it
 	// are never changed, so that readers share them without a lock.
 	branches   []atomic.Pointer[page]
-	cursors    sync.Pool // of *cursor
+	cursors    *sync.Pool // of *cursor
 	info       func() Info
 	classed    func() classed
 	candidates func() ([]Candidate, error)
@@ -86,10 +86,13 @@ func Open(r io.ReaderAt, size int64, opts Options) (*DB, error) {
 		pages:    uint64(size / pageSize),
 		opts:     opts,
 		metas:    metas,
-		branches: make([]atomic.Pointer[page], cacheBytes/pageSize),
+		branches: make([]atomic.Pointer[page], max(1, min(cacheBytes, size)/pageSize)),
 	}
 	db.mapping, db.mem = mapped(r, size)
-	db.cursors.New = func() any { return new(cursor) }
+	db.cursors = new(sync.Pool)
+	if db.mapping != nil {
+		db.cursors = &db.mapping.cursors
+	}
 	db.info = sync.OnceValue(db.makeInfo)
 	db.classed = sync.OnceValue(db.classify)
 	db.candidates = sync.OnceValues(db.search)

@@ -31,7 +31,7 @@ func (d *dir) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.c != nil {
-		d.b.db.cursors.Put(d.c)
+		d.b.db.release(d.c)
 		d.c = nil
 	}
 	d.closed = true
@@ -41,7 +41,7 @@ func (d *dir) Close() error {
 // rewind goes to the first entry.
 func (d *dir) rewind() {
 	if d.c == nil {
-		d.c = d.b.db.cursors.Get().(*cursor)
+		d.c = d.b.db.cursor()
 	}
 	d.first = d.info.name == "."
 	d.done = false

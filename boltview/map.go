@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"github.com/snapfs/snapfs/internal/attr"
@@ -26,6 +27,8 @@ type Mapping struct {
 	closed atomic.Bool
 	// read counts bytes since pages were last given back.
 	read atomic.Int64
+	// cursors are those of all databases in the map.
+	cursors sync.Pool
 }
 
 // Pages of a map count as memory of the process while they are mapped, although

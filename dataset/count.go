@@ -68,7 +68,7 @@ func (sh *Shard) Count(ctx context.Context) (Count, error) {
 			return c, err
 		}
 		before := c.Points
-		for p, err := range shard.Points(s.Key, math.MinInt64, math.MaxInt64) {
+		for t, err := range shard.Times(s.Key, math.MinInt64, math.MaxInt64) {
 			if err != nil {
 				fail(err)
 				continue
@@ -76,7 +76,7 @@ func (sh *Shard) Count(ctx context.Context) (Count, error) {
 			if c.Points++; c.Points%(1<<16) == 0 && ctx.Err() != nil {
 				return c, ctx.Err()
 			}
-			first, last = min(first, p.Time), max(last, p.Time)
+			first, last = min(first, t), max(last, t)
 		}
 		if c.Points > before {
 			c.Series++

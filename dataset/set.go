@@ -58,6 +58,7 @@ type Shard struct {
 	Layer    string    `json:"layer"`
 
 	meta *influx.Meta // that knows it; nil if none does
+	bolt func() (*boltview.DB, error)
 	open func() (*influx.Shard, error)
 	keys func() (n int, sorted bool) // see countKeys; counted once
 }
@@ -136,6 +137,7 @@ func (s *Set) shard(f chain.File) (*Shard, bool) {
 	if sh.meta == nil && !candidate {
 		sh.Database, sh.Policy = SplitPath(name)
 	}
+	sh.bolt = sync.OnceValues(func() (*boltview.DB, error) { return s.src.Bolt(sh.Path) })
 	sh.open = sync.OnceValues(func() (*influx.Shard, error) { return s.openShard(sh) })
 	sh.keys = sync.OnceValues(sh.countKeys)
 	return sh, true
@@ -155,7 +157,7 @@ func SplitPath(name string) (database, policy string) {
 }
 
 func (s *Set) openShard(sh *Shard) (*influx.Shard, error) {
-	db, err := s.src.Bolt(sh.Path)
+	db, err := sh.bolt()
 	if errors.Is(err, boltview.ErrNotBolt) && s.isTSM1(sh.Path) {
 		err = errTSM1
 	}
@@ -228,11 +230,18 @@ func lost(m *influx.Meta, known map[uint64]bool) []Lost {
 	return out
 }
 
+// View returns the view that the data are of.
+func (s *Set) View() *chain.View { return s.src.View }
+
 // Shards returns the shards, sorted by database, policy and time.
 func (s *Set) Shards() []*Shard { return slices.Clone(s.shards) }
 
 // Lost returns the shards that the metadata know and no layer holds.
 func (s *Set) Lost() []Lost { return slices.Clone(s.lost) }
+
+// Bolt opens the file of the shard, once; what [Shard.Open] returns reads from
+// it. The error is that of [Source].
+func (sh *Shard) Bolt() (*boltview.DB, error) { return sh.bolt() }
 
 // Open opens the shard, once. The error is a [*ShardError]; it matches
 // [influx.ErrEngine] if the file is no shard that can be decoded.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"path"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -116,14 +117,14 @@ func (e *exam) files() error {
 
 // jobs lists what there is to be looked at, and the bytes of it.
 func (e *exam) jobs() (jobs []job, total int64) {
-	c := e.tree.Chain()
 	for _, l := range e.layers {
 		if l.Index() == nil {
 			continue
 		}
-		v := c.LayerView(l)
+		data := e.tree.LayerData(l)
+		v := data.View()
 		shards := map[string]*dataset.Shard{}
-		for _, sh := range e.tree.LayerData(l).Shards() {
+		for _, sh := range data.Shards() {
 			shards[sh.Path] = sh
 		}
 		for f := range v.Files() {
@@ -158,7 +159,12 @@ func chosen(layer, name string, share float64, seed int64) bool {
 
 // look looks at one file.
 func (e *exam) look(j *job) {
-	db, err := e.tree.Bolt(path.Join(space.Control, "layers", j.layer.Name, j.path))
+	name := path.Join(space.Control, "layers", j.layer.Name, j.path)
+	open := func() (*boltview.DB, error) { return e.tree.Bolt(name) }
+	if j.shard != nil {
+		open = j.shard.Bolt // what its points are read from
+	}
+	db, err := open()
 	isShard := j.shard != nil || j.file.Path == metaName
 	switch {
 	case err == nil:
@@ -170,12 +176,13 @@ func (e *exam) look(j *job) {
 		return
 	default:
 		j.bolt, j.class = true, boltview.ClassE
-		j.code, j.text, j.hint = BoltDamage, err.Error(), "snapfs bolt check "+hint.Quote(e.report.Path)
+		text := strings.TrimPrefix(err.Error(), j.path+": ") // which is told anyway
+		j.code, j.text, j.hint = BoltDamage, text, "snapfs bolt check "+hint.Quote(e.report.Path)
 		return
 	}
 	j.result = e.bolt(db, j.depth)
 	j.bolt = true
-	at := fmt.Sprintf("%s %s", hint.Quote(e.report.Path), hint.Quote(path.Join(space.Control, "layers", j.layer.Name, j.path)))
+	at := fmt.Sprintf("%s %s", hint.Quote(e.report.Path), hint.Quote(name))
 	if j.code != "" {
 		j.hint = "snapfs bolt repair " + at + " -o sound.db; of all: snapfs restore --damaged repair " + hint.Quote(e.report.Path) + " --target DIR"
 	}
@@ -219,8 +226,8 @@ func (e *exam) notBolt(j *job, isShard bool) {
 
 // bolt checks a Bolt file.
 func (e *exam) bolt(db *boltview.DB, depth Depth) (r result) {
-	info := db.Info()
 	if depth == Signs {
+		info := db.Info()
 		if info.Class == "" || info.Class == boltview.ClassA {
 			return r
 		}
@@ -244,7 +251,7 @@ func (e *exam) bolt(db *boltview.DB, depth Depth) (r result) {
 		return r
 	}
 	r.class = db.Class()
-	info = db.Info()
+	info := db.Info()
 	info.Class = r.class
 	r.code = damageCode(info)
 	r.text, r.fault = "class "+r.class.String(), first.String()

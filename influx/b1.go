@@ -139,11 +139,7 @@ func (s *b1) measurement(key string) (string, error) {
 			}
 		}
 	}
-	name, _, err := ParseSeriesKey(key)
-	if name != "" {
-		err = nil
-	}
-	return name, err
+	return measurementIn(key)
 }
 
 func (s *b1) series() iter.Seq2[Series, error] {
@@ -285,7 +281,7 @@ func parseSeries(key, b []byte) (Series, error) {
 func measurementOf(key string, tags []Tag) string {
 	name, ok := strings.CutSuffix(key, seriesKey("", tags))
 	if !ok {
-		name, _, _ := ParseSeriesKey(key)
+		name, _ := measurementIn(key)
 		return name
 	}
 	return unescape(name, measurementSpecial)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 )
 
 const (
@@ -54,7 +55,9 @@ type blocks struct {
 	from, to int64
 	yield    recordFunc
 	active   []*block // in the order they came
-	free     []*block
+	// free is of *block. A block gets there at its end only: who leaves the loop
+	// early may go on using its last point.
+	free *sync.Pool
 }
 
 func (m *blocks) bad(start int64, reason string) bool {
@@ -69,14 +72,14 @@ func (m *blocks) open(start int64, v []byte) bool {
 	if len(m.active) == maxActive {
 		return m.bad(start, fmt.Sprintf("block overlaps %d others", maxActive))
 	}
-	b := new(block)
-	if n := len(m.free); n > 0 {
-		b, m.free = m.free[n-1], m.free[:n-1]
+	b, ok := m.free.Get().(*block)
+	if !ok {
+		b = new(block)
 	}
 	b.start, b.end, b.at = start, int64(binary.BigEndian.Uint64(v)), 0
 	var reason string
 	if b.buf, reason = unsnap(b.buf, v[8:], maxData); reason != "" {
-		m.free = append(m.free, b)
+		m.free.Put(b)
 		return m.bad(start, reason)
 	}
 	m.active = append(m.active, b)
@@ -96,7 +99,7 @@ func (m *blocks) step(i int) bool {
 			return true
 		}
 		m.active = slices.Delete(m.active, i, i+1)
-		m.free = append(m.free, b)
+		m.free.Put(b)
 		return reason == "" || m.bad(b.start, reason)
 	}
 }

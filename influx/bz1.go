@@ -31,8 +31,10 @@ const (
 // the latter two snappy-compressed JSON that may lag behind; the bucket points
 // with one per series, of blocks by the time of their first point.
 type bz1 struct {
-	root *boltview.Bucket
-	defs func() (map[string]bz1Measurement, error)
+	root   *boltview.Bucket
+	points func() (*boltview.Bucket, error) // the bucket, opened once
+	defs   func() (map[string]bz1Measurement, error)
+	free   sync.Pool // of *block
 }
 
 type bz1Measurement struct {
@@ -41,6 +43,7 @@ type bz1Measurement struct {
 
 func newBZ1(root *boltview.Bucket) *bz1 {
 	s := &bz1{root: root}
+	s.points = sync.OnceValues(func() (*boltview.Bucket, error) { return root.Bucket([]byte("points")) })
 	s.defs = sync.OnceValues(s.readDefs)
 	return s
 }
@@ -148,11 +151,7 @@ func mangle(name string) string {
 }
 
 func (s *bz1) measurement(key string) (string, error) {
-	name, _, err := ParseSeriesKey(key)
-	if name != "" {
-		err = nil
-	}
-	return name, err
+	return measurementIn(key)
 }
 
 func (s *bz1) series() iter.Seq2[Series, error] {
@@ -186,7 +185,7 @@ func slices2(list []Series) iter.Seq2[Series, error] {
 // buckets returns the series that have points.
 func (s *bz1) buckets() iter.Seq2[Series, error] {
 	return func(yield func(Series, error) bool) {
-		points, err := s.root.Bucket([]byte("points"))
+		points, err := s.points()
 		if errors.Is(err, boltview.ErrNotFound) {
 			return
 		}
@@ -236,18 +235,25 @@ func decodeListed(text []byte) (list []Series, err error) {
 	if tok != json.Delim('{') {
 		return nil, fmt.Errorf("%v is no JSON object", tok)
 	}
+	var rec struct{ Tags map[string]string }
+	var keys []string
 	for dec.More() {
 		tok, err := dec.Token()
 		if err != nil {
 			return list, err
 		}
-		var rec struct{ Tags map[string]string }
+		clear(rec.Tags)
 		if err := dec.Decode(&rec); err != nil {
 			return list, err
 		}
 		row := Series{Listed: true}
 		row.Key, _ = tok.(string)
-		for _, k := range slices.Sorted(maps.Keys(rec.Tags)) {
+		keys = slices.AppendSeq(keys[:0], maps.Keys(rec.Tags))
+		slices.Sort(keys)
+		if len(keys) > 0 {
+			row.Tags = make([]Tag, 0, len(keys))
+		}
+		for _, k := range keys {
 			row.Tags = append(row.Tags, Tag{k, rec.Tags[k]})
 		}
 		row.Measurement = measurementOf(row.Key, row.Tags)
@@ -282,7 +288,7 @@ func (s *bz1) unmangle(list []Series) []Series {
 
 func (s *bz1) records(key string, from, to int64, yield recordFunc) bool {
 	name := "points/" + key
-	b, err := s.root.Bucket([]byte("points"))
+	b, err := s.points()
 	if err == nil {
 		b, err = b.Bucket([]byte(key))
 	}
@@ -292,7 +298,7 @@ func (s *bz1) records(key string, from, to int64, yield recordFunc) bool {
 	if err != nil {
 		return yield(0, nil, name, 0, fmt.Errorf("read points: %w", err))
 	}
-	m := blocks{bucket: name, from: from, to: to, yield: yield}
+	m := blocks{bucket: name, from: from, to: to, yield: yield, free: &s.free}
 	// A block may reach from before the span into it.
 	ok := scan(b, name, minTime, to, nil, func(start int64, v []byte, _ string, _ uint64, err error) bool {
 		if err != nil {

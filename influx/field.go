@@ -60,9 +60,9 @@ type Field struct {
 
 // fieldSet is the fields of a measurement, as points refer to them.
 type fieldSet struct {
-	byID [256]*Field
-	list []Field // by name; one for each number
-	all  bool    // there are no other definitions that could be asked for
+	byID []*Field // by their numbers, up to the highest
+	list []Field  // by name; one for each number
+	all  bool     // there are no other definitions that could be asked for
 }
 
 // newFieldSet makes a set. Of several fields with one number the first counts.
@@ -70,12 +70,15 @@ type fieldSet struct {
 func newFieldSet(fields []Field) *fieldSet {
 	s := new(fieldSet)
 	var seen [256]bool
+	last := uint8(0)
 	for _, f := range fields {
 		if f.ID != 0 && !seen[f.ID] {
 			seen[f.ID] = true
 			s.list = append(s.list, f)
+			last = max(last, f.ID)
 		}
 	}
+	s.byID = make([]*Field, int(last)+1)
 	slices.SortStableFunc(s.list, func(a, b Field) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
@@ -91,6 +94,14 @@ func newFieldSet(fields []Field) *fieldSet {
 		s.byID[f.ID] = f
 	}
 	return s
+}
+
+// field returns the field with a number, nil if there is none.
+func (s *fieldSet) field(id uint8) *Field {
+	if int(id) < len(s.byID) {
+		return s.byID[id]
+	}
+	return nil
 }
 
 // parseFields decodes the protobuf message MeasurementFields, which the bucket

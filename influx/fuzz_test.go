@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -29,8 +30,11 @@ func FuzzFieldData(f *testing.F) {
 		n, undefined, reason := set.decode(&buf, data)
 		got := buf[:n]
 		if reason != "" {
-			if undefined != 0 && set.byID[undefined] != nil {
+			if undefined != 0 && set.field(undefined) != nil {
 				t.Errorf("field %d is defined", undefined)
+			}
+			if len(data) > 0 && set.whole(data) {
+				t.Errorf("whole, but %s", reason)
 			}
 			return
 		}
@@ -106,6 +110,9 @@ func FuzzSeriesKey(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key string) {
 		m, tags, err := ParseSeriesKey(key)
+		if name, nerr := measurementIn(key); name != m || (nerr == nil) != (m != "") {
+			t.Errorf("%q is of %q, %v, not %q", key, name, nerr, m)
+		}
 		if err != nil {
 			return
 		}
@@ -173,7 +180,7 @@ func FuzzBlock(f *testing.F) {
 			data1, data2 = s2.EncodeSnappy(nil, data1), s2.EncodeSnappy(nil, data2)
 		}
 		first, last, errs := true, int64(0), 0
-		m := blocks{bucket: "b", from: -100, to: math.MaxInt64, yield: func(time int64, _ []byte, _ string, _ uint64, err error) bool {
+		m := blocks{bucket: "b", free: new(sync.Pool), from: -100, to: math.MaxInt64, yield: func(time int64, _ []byte, _ string, _ uint64, err error) bool {
 			switch {
 			case err != nil:
 				errs++

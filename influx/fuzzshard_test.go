@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/snapfs/snapfs/boltview"
@@ -18,7 +20,7 @@ func FuzzShard(f *testing.F) {
 	b1 := b1Shard()
 	b1["series"] = tree{"m,a=1": string(pb(1, "m,a=1", 2, pb(1, "a", 2, "1")))}
 	b1["m,a=1"] = tree{be(0): data(val{1, 0.5}), be(10): data(val{4, "text"}, val{3, true}), be(1 << 63): data(val{2, int64(7)})}
-	b1["m"] = tree{be(9): data(val{1, 0.5})}
+	b1["m"] = tree{be(9): data(val{1, 0.5}), be(10): data(val{200, 0.5}), be(11): data(val{2, int64(1)})[:5], be(12): ""}
 	for i := range 20 {
 		b1.log(uint64(i), "m,a=1", int64(i), data(val{2, int64(i)}))
 	}
@@ -74,8 +76,26 @@ func FuzzShard(f *testing.F) {
 	})
 }
 
-// check reads the points of a series.
+// check reads the points of a series, and their times by themselves.
 func check(t *testing.T, s *influx.Shard, key string) {
+	type step struct{ time, err string }
+	var points, times []step
+	of := func(time int64, err error) step { return step{fmt.Sprint(time), fmt.Sprint(err)} }
+	for p, err := range s.Points(key, math.MinInt64, math.MaxInt64) {
+		points = append(points, of(p.Time, err))
+		if len(points) > 100_000 {
+			break
+		}
+	}
+	for time, err := range s.Times(key, math.MinInt64, math.MaxInt64) {
+		times = append(times, of(time, err))
+		if len(times) > 100_000 {
+			break
+		}
+	}
+	if !slices.Equal(points, times) {
+		t.Errorf("series %q: points %v, times %v", key, points, times)
+	}
 	first, last, steps := true, int64(0), 0
 	for p, err := range s.Points(key, math.MinInt64, math.MaxInt64) {
 		if steps++; steps > 100_000 {

@@ -48,6 +48,17 @@ func ParseSeriesKey(key string) (measurement string, tags []Tag, err error) {
 	return measurement, tags, nil
 }
 
+// measurementIn is ParseSeriesKey for who does not ask for tags, nor whether
+// they are well-formed.
+func measurementIn(key string) (string, error) {
+	name, _, _ := cutEscaped(key, ',')
+	if name == "" {
+		_, _, err := ParseSeriesKey(key)
+		return "", err
+	}
+	return unescape(name, measurementSpecial), nil
+}
+
 // cutEscaped is strings.Cut around the first sep without a backslash before it.
 func cutEscaped(s string, sep byte) (before, after string, found bool) {
 	for from := 0; ; {

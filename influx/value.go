@@ -151,7 +151,7 @@ const lostLength = 1 << 16
 func (s *fieldSet) decode(buf *[]FieldValue, b []byte) (n int, undefined uint8, reason string) {
 	dst := *buf
 	for len(b) > 0 {
-		f := s.byID[b[0]]
+		f := s.field(b[0])
 		if f == nil {
 			if b[0] == 0 {
 				return 0, 0, "field number 0"
@@ -225,10 +225,10 @@ func insert(list []FieldValue, v FieldValue) int {
 	return len(longer)
 }
 
-// whole reports whether b is fields and nothing else.
+// whole reports whether b is fields and nothing else, as decode takes them.
 func (s *fieldSet) whole(b []byte) bool {
 	for len(b) > 0 {
-		f := s.byID[b[0]]
+		f := s.field(b[0])
 		if f == nil {
 			return false
 		}
