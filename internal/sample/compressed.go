@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/klauspost/compress/s2"
 	bolt "go.etcd.io/bbolt"
@@ -41,9 +40,8 @@ func (c codec) writeCompressed(db *bolt.DB, s Shard) error {
 	}
 	for _, key := range seriesOf(s.Flushed) {
 		r := record{key, map[string]string{}}
-		for _, tag := range strings.Split(key, ",")[1:] {
-			k, v, _ := strings.Cut(tag, "=")
-			r.Tags[k] = v
+		for _, t := range tags(key) {
+			r.Tags[t.key] = t.value
 		}
 		series[key] = r
 	}

@@ -184,3 +184,39 @@ func TestCompressed(t *testing.T) {
 		}
 	}
 }
+
+// TestEscapes: keys of series have escapes, measurements and tags beside them
+// have none.
+func TestEscapes(t *testing.T) {
+	const key = `we\ ird\,m=,re\ gion=eu\ west,t\=x=a\,b\=c`
+	points := []sample.Point{{Series: key, Time: sample.Start, Fields: map[string]any{"load": 1.5}}}
+	for _, shard := range []sample.Shard{{Flushed: points}, {WAL: points}, {Compressed: true, Flushed: points}} {
+		data, err := shard.Bytes(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		db, err := boltview.Open(bytes.NewReader(data), int64(len(data)), boltview.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := influx.OpenShard(db, influx.ShardOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for one, err := range s.Series() {
+			tags := []influx.Tag{{Key: "re gion", Value: "eu west"}, {Key: "t=x", Value: "a,b=c"}}
+			if n++; err != nil || one.Key != key || one.Measurement != "we ird,m=" || !slices.Equal(one.Tags, tags) || !one.Listed || !one.Stored {
+				t.Errorf("%s: series %+v, %v", s.Engine(), one, err)
+			}
+		}
+		for p, err := range s.Points(key, math.MinInt64, math.MaxInt64) {
+			if n++; err != nil || p.Fields[0].Value.Any() != 1.5 {
+				t.Errorf("%s: point %v, %v", s.Engine(), p, err)
+			}
+		}
+		if f, err := s.Fields("we ird,m="); n != 2 || len(f) != 1 || err != nil {
+			t.Errorf("%s: %d series and points, fields %v, %v", s.Engine(), n, f, err)
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -19,7 +18,7 @@ import (
 
 // Point is one point of a series. Values are float64, int64, bool or string.
 type Point struct {
-	Series string // escaped measurement, then ",tag=value" in the order of the tags
+	Series string // escaped measurement, then ",tag=value" in the order of the tags, escaped as well
 	Time   time.Time
 	Fields map[string]any
 }
@@ -263,20 +262,13 @@ func fieldType(v any) uint64 {
 	return 4
 }
 
-// seriesRecord encodes a series key without escapes.
+// seriesRecord encodes the record of a series.
 func seriesRecord(series string) []byte {
 	b := appendBytes(nil, 1, series)
-	parts := strings.Split(series, ",")
-	for _, tag := range parts[1:] {
-		k, v, _ := strings.Cut(tag, "=")
-		b = appendBytes(b, 2, string(appendBytes(appendBytes(nil, 1, k), 2, v)))
+	for _, t := range tags(series) {
+		b = appendBytes(b, 2, string(appendBytes(appendBytes(nil, 1, t.key), 2, t.value)))
 	}
 	return b
-}
-
-func measurement(series string) string {
-	m, _, _ := strings.Cut(series, ",")
-	return m
 }
 
 func appendUint(b []byte, field protowire.Number, v uint64) []byte {
