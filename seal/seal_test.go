@@ -208,17 +208,3 @@ func TestHugeMember(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
-
-func FuzzRead(f *testing.F) {
-	f.Add([]byte(`{"snapfs_seal":1,"snapshot":"snap","hash":"sha256","groups":"crc32c"}` + "\n"))
-	f.Add([]byte(`{"snapfs_seal":1,"snapshot":"snap","hash":"sha256","groups":"crc32c"}
-{"layer":"full","file":"snap","size":1024,"members":1,"frame":""}
-{"layer":"full","path":"meta","offset":512,"size":12,"sha256":"","page":4096,"group":1,"crcs":"AAAAAA=="}
-`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := seal.Read(bytes.NewReader(b))
-		if (s == nil) == (err == nil) {
-			t.Errorf("%v, %v", s, err)
-		}
-	})
-}
