@@ -124,6 +124,7 @@ type exam struct {
 	refused map[string]string       // why layers are not to be restored
 	other   bool                    // it is of another program than InfluxDB
 	latest  map[string]*chain.Layer // that holds each file of the newest point
+	copies  map[*chain.Layer]copiesOf
 }
 
 // copyOf names a file in a layer.

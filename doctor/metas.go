@@ -186,15 +186,34 @@ func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.
 
 // open opens a file of a layer, nil if that cannot be.
 func (e *exam) open(l *chain.Layer, name string) fs.File {
-	v := e.tree.Chain().LayerView(l)
-	for f := range v.Files() {
-		if f.Name == name {
-			if file, err := v.Open(v.TreePath(f)); err == nil {
-				return file
+	copies, ok := e.copies[l]
+	if !ok {
+		copies = copiesOf{e.tree.Chain().LayerView(l), map[string]chain.File{}}
+		for f := range copies.view.Files() {
+			if _, ok := copies.files[f.Name]; !ok {
+				copies.files[f.Name] = f
 			}
 		}
+		if e.copies == nil {
+			e.copies = map[*chain.Layer]copiesOf{}
+		}
+		e.copies[l] = copies
 	}
-	return nil
+	f, ok := copies.files[name]
+	if !ok {
+		return nil
+	}
+	file, err := copies.view.Open(copies.view.TreePath(f))
+	if err != nil {
+		return nil
+	}
+	return file
+}
+
+// copiesOf are the files of a layer by name.
+type copiesOf struct {
+	view  *chain.View
+	files map[string]chain.File
 }
 
 // dropped tells of ghosts, and of shards that are known and not there.
