@@ -17,8 +17,9 @@
 // its end mark, the first member is a manifest of the dialect of the chain, and
 // the members are the files of that manifest, in their order and of their sizes.
 // Whatever happens before that, the chain is as before, no number is used up,
-// and nothing is left behind. A process that is killed leaves PATH.pending, which
-// readers of chains leave out, and the next one replaces.
+// and nothing is left behind. A process that is killed leaves PATH.pending, and
+// PATH.retry.pending if it had asked again, which readers of chains leave out, and
+// the next one removes.
 //
 // Each Bolt file of the answer is checked as well. One that is torn is no reason
 // to refuse the rest: servers of 0.9 tear files that are written to, and all that

@@ -40,6 +40,7 @@ type Pattern struct {
 	parts  []string // literal, verb, literal, …, literal
 	dir    string   // that no verb changes
 	naming *regexp.Regexp
+	levels []*regexp.Regexp // names below dir: of directories, and last of chains
 }
 
 // ParsePattern parses a pattern, which must hold a verb. The error matches
@@ -77,6 +78,10 @@ func ParsePattern(s string) (*Pattern, error) {
 	}
 	p.dir = filepath.Dir(p.parts[0] + "x")
 	p.naming = regexp.MustCompile(naming + "$")
+	names := strings.Split(naming[1:], "/")
+	for _, name := range names[strings.Count(p.parts[0], "/"):] {
+		p.levels = append(p.levels, regexp.MustCompile("^"+name+"$"))
+	}
 	return p, nil
 }
 
@@ -118,38 +123,49 @@ func (p *Pattern) weight(path string) (string, bool) {
 	return weight, true
 }
 
-// Chains returns the chains that there are, the oldest first.
+// Chains returns the chains that there are, the oldest first. The directory that
+// no verb changes may be a link. Directories that the pattern does not make are not
+// looked into.
 func (p *Pattern) Chains() ([]string, error) {
 	type found struct{ weight, path string }
 	var all []found
-	depth := strings.Count(p.At(time.Time{}), "/")
-	err := filepath.WalkDir(p.dir, func(path string, e fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case err != nil:
-			return err
-		case e.IsDir() && path != p.dir && strings.Count(path, "/") >= depth:
-			return fs.SkipDir
+	dirs := []string{p.dir}
+	for level, name := range p.levels {
+		last := level == len(p.levels)-1
+		var next []string
+		for _, dir := range dirs {
+			entries, err := os.ReadDir(dir)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			for _, e := range entries {
+				path := filepath.Join(dir, e.Name())
+				switch {
+				case !name.MatchString(e.Name()):
+				case !last && e.IsDir():
+					next = append(next, path)
+				case last && e.Type().IsRegular():
+					if weight, ok := p.weight(path); ok {
+						all = append(all, found{weight, path})
+					}
+				}
+			}
 		}
-		if weight, ok := p.weight(path); ok && e.Type().IsRegular() {
-			all = append(all, found{weight, path})
-		}
-		return nil
-	})
+		dirs = next
+	}
 	slices.SortFunc(all, func(a, b found) int { return strings.Compare(a.weight, b.weight) })
 	paths := make([]string, len(all))
 	for i, f := range all {
 		paths[i] = f.path
 	}
-	return paths, err
+	return paths, nil
 }
 
 // Prune removes all chains but the newest keep, of which there is at least one,
 // and returns the paths of those that it removed. Chains of a time after now,
 // which a wrong clock has left, stay and do not count: they would outlive all that
-// are taken. A chain that a backup is being added to stays. Directories that are empty then, and have a verb in their name,
-// go as well.
+// are taken. A chain that a backup is being added to stays. Directories that are
+// empty then, and have a verb in their name, go as well.
 func (p *Pattern) Prune(keep int, now time.Time) (removed []string, err error) {
 	paths, err := p.Chains()
 	if err != nil {

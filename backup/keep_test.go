@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,45 @@ func TestPrune(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "b", name)); (err == nil) != there {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestChainsElsewhere: the directory of all chains may be a link, and what else
+// is in there does not matter, even if nobody may look into it.
+func TestChainsElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	want := filepath.Join(dir, "link", "2015", "x", "snap")
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "b", "2015", "x"), 0o755), os.Symlink("b", filepath.Join(dir, "link")),
+		os.WriteFile(want, nil, 0o600), os.Mkdir(filepath.Join(dir, "b", "lost+found"), 0), os.MkdirAll(filepath.Join(dir, "b", "2015", "y"), 0)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := ParsePattern(filepath.Join(dir, "link", "%Y", "x", "snap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	obey(t)
+	if _, err := os.ReadDir(filepath.Join(dir, "b", "lost+found")); !errors.Is(err, os.ErrPermission) {
+		t.Fatal(err)
+	}
+	if all, err := p.Chains(); err != nil || !slices.Equal(all, []string{want}) {
+		t.Errorf("%q, %v", all, err)
+	}
+}
+
+// obey makes the permissions of files count for root as well, in the goroutine of
+// the test.
+func obey(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // for good: the thread ends with the test
+	const override, search = 1 << unix.CAP_DAC_OVERRIDE, 1 << unix.CAP_DAC_READ_SEARCH
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&head, &caps[0]); err != nil {
+		t.Fatal(err)
+	}
+	caps[0].Effective &^= override | search
+	if err := unix.Capset(&head, &caps[0]); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -52,6 +52,9 @@ func lock(path string) (*slots, error) {
 			return nil, err
 		}
 		if ok {
+			// Of a backup that was killed while it asked again. What cannot be removed
+			// is in the way only if this one does so too.
+			_ = os.Remove(s.path(1))
 			return s, nil
 		}
 	}

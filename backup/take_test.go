@@ -239,6 +239,9 @@ func TestLeftover(t *testing.T) {
 	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "4 bytes of an unfinished backup") {
 		t.Errorf("%q", r.Warnings)
 	}
+	if left, _ := filepath.Glob(path + ".*pending"); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
 	if err := os.Symlink(path, path+".pending"); err != nil {
 		t.Fatal(err)
 	}
