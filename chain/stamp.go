@@ -40,9 +40,9 @@ func stampOf(f *os.File) (stamp, error) {
 	}
 }
 
-// changed returns ErrChanged, with what has changed, if the tar has. A layer
-// that could not be opened has none.
-func (l *Layer) changed() error {
+// Changed returns an error that matches [ErrChanged] and says what has changed, if
+// the tar was written to since the chain was opened.
+func (l *Layer) Changed() error {
 	if l.file == nil {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (l *Layer) changed() error {
 // content returns the content of a member, which fails once the tar has
 // changed.
 func (l *Layer) content(member int) (io.ReaderAt, error) {
-	if err := l.changed(); err != nil {
+	if err := l.Changed(); err != nil {
 		return nil, err
 	}
 	r, err := l.index.Content(member)
@@ -85,7 +85,7 @@ type steady struct {
 // a time at which it was as it should.
 func (s *steady) ReadAt(p []byte, off int64) (int, error) {
 	n, err := s.r.ReadAt(p, off)
-	if changed := s.l.changed(); changed != nil {
+	if changed := s.l.Changed(); changed != nil {
 		return 0, changed
 	}
 	return n, err

@@ -44,7 +44,7 @@ func (c *Chain) Watch(ctx context.Context, changed func(l *Layer, err error)) er
 		// Which file an event is about is not worth the trouble: to look at
 		// all costs as much as to read the event.
 		for _, l := range c.layers {
-			if err := l.changed(); err != nil && !written[l] {
+			if err := l.Changed(); err != nil && !written[l] {
 				written[l] = true
 				changed(l, err)
 			}

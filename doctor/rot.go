@@ -40,9 +40,10 @@ func (e *exam) sealed() error {
 		case r.Member == nil:
 			e.add(BitRot, l, "", todo, "headers, padding or the end mark of the tar have changed since it was sealed")
 		default:
-			text := rotText(r)
+			name := memberAt(l, r.Member.Offset)
+			text := rotText(r, e.report.Dialect != chain.Unknown && name != metaName)
 			e.add(BitRot, l, r.Member.Path, todo, "%s", text)
-			e.lose(l, memberAt(l, r.Member.Offset), BitRot, text)
+			e.lose(l, name, BitRot, text)
 		}
 	}
 	for _, l := range e.layers {
@@ -77,8 +78,9 @@ func memberAt(l *chain.Layer, offset int64) string {
 	return ""
 }
 
-// rotText says which pages have changed, and what they held.
-func rotText(r seal.Rot) string {
+// rotText says which pages have changed, and what they held, of a shard or of
+// another file.
+func rotText(r seal.Rot, shard bool) string {
 	text := fmt.Sprintf("page %d of %s", r.Page, r.Member.Path)
 	if r.Pages > 1 {
 		text = fmt.Sprintf("pages %d to %d of %s", r.Page, r.Page+r.Pages-1, r.Member.Path)
@@ -88,10 +90,10 @@ func rotText(r seal.Rot) string {
 	for i, h := range r.Held {
 		const shown = 4
 		if i == shown {
-			held = append(held, fmt.Sprintf("and %d more", len(r.Held)-shown))
+			held = append(held, fmt.Sprintf("and %d more", len(r.Held)-shown+r.More))
 			break
 		}
-		held = append(held, heldText(h))
+		held = append(held, heldText(h, shard))
 	}
 	if len(held) > 0 {
 		text += ": " + strings.Join(held, ", ")
@@ -113,7 +115,7 @@ func count(n int64, what string) string {
 var system = map[string]string{"fields": "definitions of fields", "series": "records of series", "wal": "entries of the log", "meta": "entries of the metadata", "values": "values"}
 
 // heldText says what of a bucket was in a page.
-func heldText(h seal.Held) string {
+func heldText(h seal.Held, shard bool) string {
 	var path []string
 	for _, k := range h.Path {
 		path = append(path, names.Key(k))
@@ -122,6 +124,7 @@ func heldText(h seal.Held) string {
 	switch {
 	case len(path) == 0:
 		of = "the root"
+	case !shard:
 	case system[path[0]] != "":
 		what, of = system[path[0]], ""
 	case path[0] == "points" && len(path) == 2:
@@ -132,11 +135,15 @@ func heldText(h seal.Held) string {
 	if of != "" {
 		of = " of " + of
 	}
+	times := ""
+	if shard {
+		times = span(h)
+	}
 	switch {
 	case h.Branch:
-		return "the way to " + what + of + span(h)
+		return "the way to " + what + of + times
 	case h.Keys < 0:
-		return what + of + span(h)
+		return what + of + times
 	}
 	return count(h.Keys, what) + of
 }

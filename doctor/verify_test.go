@@ -3,11 +3,13 @@ package doctor_test
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/doctor"
+	"github.com/snapfs/snapfs/internal/sample"
 	"github.com/snapfs/snapfs/seal"
 )
 
@@ -67,6 +69,35 @@ func TestVerify(t *testing.T) {
 				t.Errorf("nothing says %q:\n%s", c.text, all)
 			}
 		})
+	}
+}
+
+// TestRotMeta: what is in no shard is not said to be points.
+func TestRotMeta(t *testing.T) {
+	path, err := sample.Candidate(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := chain.Open(path, chain.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := seal.Make(t.Context(), c, seal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte(`"hash"`))] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := examine(t, path, doctor.Options{Depth: doctor.Signs, Seal: s})
+	if all := lines(r); !strings.Contains(all, "2 keys of Users") || strings.Contains(all, "points of") {
+		t.Error(all)
 	}
 }
 

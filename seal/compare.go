@@ -2,9 +2,13 @@ package seal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/snapfs/snapfs/boltview"
 )
@@ -17,8 +21,10 @@ type Rot struct {
 	// Page and Pages say which pages of the member have changed: a whole group
 	// each, and the groups behind it that have as well.
 	Page, Pages int64
-	// Held is what those pages held, if the member is a Bolt file.
+	// Held is what those pages held, if the member is a Bolt file, and More how
+	// many there are that are not in Held, which is bounded.
 	Held []Held
+	More int
 	// Missing says that the file is not there at all. Size is what it has now, if
 	// that is another.
 	Missing bool
@@ -38,15 +44,19 @@ func (s *Seal) Compare(ctx context.Context, path string, opts Options) (rot []Ro
 		for j, m := range l.Members {
 			now[i].Members[j] = Member{Offset: m.Offset, Size: m.Size, Page: m.Page, Group: m.Group}
 		}
-		if st, err := os.Stat(LayerPath(path, l.Name)); err == nil {
+		st, err := os.Stat(LayerPath(path, l.Name))
+		switch {
+		case err == nil:
 			there[i] = true
 			now[i].Size = st.Size()
 			h.total += l.Size
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
 		}
 	}
 	for i, l := range s.Layers {
 		if there[i] {
-			h.layer(LayerPath(path, l.Name), &now[i])
+			h.open(LayerPath(path, l.Name), &now[i])
 		}
 	}
 	if err := h.wait(); err != nil {
@@ -125,23 +135,36 @@ type Held struct {
 	Branch   bool // a page that leads to others: its keys are lost with it
 }
 
-// held fills in what runs of pages held, by the tree that can be read now.
+// maxHeld bounds [Rot.Held]: a file that changed as a whole held millions.
+const maxHeld = 1000
+
+// hold adds what a run held.
+func (r *Rot) hold(h Held) {
+	if len(r.Held) == maxHeld {
+		r.More++
+		return
+	}
+	r.Held = append(r.Held, h)
+}
+
+// held fills in what runs of pages held, by the tree that can be read now. Runs
+// are in order.
 func held(db *boltview.DB, runs []Rot) {
 	for p := range db.TreePages() {
-		for i := range runs {
-			r := &runs[i]
-			if int64(p.ID) >= r.Page+r.Pages || int64(p.ID+p.Pages) <= r.Page {
-				continue
-			}
+		from, to := int64(p.ID), int64(p.ID+p.Pages)
+		i, _ := slices.BinarySearchFunc(runs, from+1, func(r Rot, at int64) int { return cmp.Compare(r.Page+r.Pages, at) })
+		for ; i < len(runs) && runs[i].Page < to; i++ {
 			h := Held{Path: p.Path, Keys: int64(p.Count), From: bytes.Clone(p.Keys.From), To: bytes.Clone(p.Keys.To), Branch: p.Count >= 0 && !p.Leaf}
 			small := inline(db, p)
 			if len(small) > 0 {
 				h.Keys -= int64(len(small))
 			}
 			if h.Keys != 0 || len(small) == 0 {
-				r.Held = append(r.Held, h)
+				runs[i].hold(h)
 			}
-			r.Held = append(r.Held, small...)
+			for _, h := range small {
+				runs[i].hold(h)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -15,6 +16,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/boltview"
 	"github.com/snapfs/snapfs/chain"
@@ -34,8 +36,8 @@ type Options struct {
 const defaultPage = 4096
 
 // Make reads all bytes of a chain once and returns their seal. A member that is
-// cut off, or not in one piece, is part of the frame. The error is that of ctx,
-// or of a read that failed.
+// cut off, or not in one piece, is part of the frame. The error is that of ctx, or
+// of a read that failed, or matches [chain.ErrChanged].
 func Make(ctx context.Context, c *chain.Chain, opts Options) (*Seal, error) {
 	s := &Seal{Snapshot: filepath.Base(c.Path())}
 	h := newHasher(ctx, opts)
@@ -67,9 +69,16 @@ func Make(ctx context.Context, c *chain.Chain, opts Options) (*Seal, error) {
 		h.total += l.Size
 	}
 	for i, l := range c.Layers() {
-		h.layer(l.Path, &s.Layers[i])
+		if f := l.File(); f != nil {
+			h.layer(f, &s.Layers[i])
+		} else {
+			h.open(l.Path, &s.Layers[i])
+		}
 	}
 	err := h.wait()
+	for _, l := range c.Layers() {
+		err = cmp.Or(err, l.Changed())
+	}
 	return s, err
 }
 
@@ -78,7 +87,7 @@ type hasher struct {
 	ctx   context.Context
 	group *errgroup.Group
 	opts  Options
-	files []*os.File
+	files []*os.File // to be closed
 
 	mu    sync.Mutex // guards done, and calls of Progress
 	done  int64
@@ -104,14 +113,25 @@ func (h *hasher) wait() error {
 	return errors.Join(errs...)
 }
 
-// layer starts to hash a layer, whose members are known, into l.
-func (h *hasher) layer(path string, l *Layer) {
-	f, err := os.Open(path)
+// open starts to hash a file.
+func (h *hasher) open(path string, l *Layer) {
+	// Nobody may ever write to a pipe.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err == nil {
+		h.files = append(h.files, f)
+		if st, serr := f.Stat(); serr != nil || !st.Mode().IsRegular() {
+			err = cmp.Or(serr, error(&os.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}))
+		}
+	}
 	if err != nil {
 		h.group.Go(func() error { return err })
 		return
 	}
-	h.files = append(h.files, f)
+	h.layer(f, l)
+}
+
+// layer starts to hash a layer, whose size and members are known, into l.
+func (h *hasher) layer(f *os.File, l *Layer) {
 	h.group.Go(func() error { return h.frame(f, l) })
 	for i := range l.Members {
 		h.group.Go(func() error { return h.member(f, &l.Members[i]) })

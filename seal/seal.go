@@ -68,8 +68,9 @@ const (
 
 	// maxGroups bounds the groups of a member: 256 KiB of CRCs.
 	maxGroups = 1 << 16
-	// maxLine is more than the longest line: that many CRCs in base64, and a name.
-	maxLine = 2 << 20
+	// maxLine is more than the longest line: that many CRCs in base64, and a name of
+	// 1 MiB, which is all that a tar can give a member, each byte of it escaped.
+	maxLine = 4 << 20
 )
 
 // groupOf returns how many pages go into a group.

@@ -1,6 +1,7 @@
 package seal_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -8,9 +9,14 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/internal/sample"
@@ -206,5 +212,102 @@ func TestHugeMember(t *testing.T) {
 	}
 	if _, err := seal.Read(&b); !errors.Is(err, seal.ErrSeal) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestMakeChanged: a tar that is written to while it is sealed gives no seal. One
+// that is replaced is sealed as it was.
+func TestMakeChanged(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"cut":     func(path string) error { return os.Truncate(path, 1000) },
+		"touched": func(path string) error { return os.Chtimes(path, time.Time{}, sample.Start) },
+		"replaced": func(path string) error {
+			return errors.Join(os.WriteFile(path+".new", make([]byte, 1024), 0o600), os.Rename(path+".new", path))
+		},
+	} {
+		path, text := sealed(t)
+		c, err := chain.Open(path, chain.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		last := c.Layers()[len(c.Layers())-1].Path
+		var once sync.Once
+		s, err := seal.Make(t.Context(), c, seal.Options{Workers: 1, Progress: func(int64, int64) {
+			once.Do(func() {
+				if err := change(last); err != nil {
+					t.Error(err)
+				}
+			})
+		}})
+		switch name {
+		case "replaced":
+			var b bytes.Buffer
+			if _, werr := s.Write(&b); err != nil || werr != nil || !bytes.Equal(b.Bytes(), text) {
+				t.Errorf("%s: another seal, %v, %v", name, err, werr)
+			}
+		default:
+			if !errors.Is(err, chain.ErrChanged) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+// TestCompareOdd: what cannot be looked at is not said to be gone, and nobody
+// waits for a pipe.
+func TestCompareOdd(t *testing.T) {
+	path, text := sealed(t)
+	s := parse(t, text)
+	for name, put := range map[string]func(path string) error{
+		"link round": func(path string) error { return os.Symlink(path, path) },
+		"pipe":       func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"directory":  func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		if err := errors.Join(os.Remove(path+".1"), put(path+".1")); err != nil {
+			t.Fatal(err)
+		}
+		if rot, err := s.Compare(t.Context(), path, seal.Options{}); err == nil || !strings.Contains(err.Error(), path+".1") {
+			t.Errorf("%s: %+v, %v", name, rot, err)
+		}
+	}
+}
+
+// TestLongName seals a member with the longest name that a tar can give it, each
+// byte of which is escaped, and reads the seal.
+func TestLongName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snap")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := tar.NewWriter(f)
+	long := strings.Repeat(strings.Repeat("\x01", 80)+"/", 1<<20/81-1) + "x"
+	if err := w.WriteHeader(&tar.Header{Name: long, Size: 1, Mode: 0o600, Format: tar.FormatPAX}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := chain.Open(path, chain.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := seal.Make(t.Context(), c, seal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := s.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	again := parse(t, b.Bytes())
+	if m := again.Layers[0].Members; len(m) != 1 || len(m[0].Path) < 2<<20 {
+		t.Errorf("%d members", len(m))
 	}
 }

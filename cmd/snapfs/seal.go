@@ -82,9 +82,9 @@ func (c *sealCmd) mayWrite() error {
 		return &codeError{hint.Wrap(fmt.Errorf("%s: there is such a file", c.Out), "choose another name, or remove it"), exitConflict}
 	}
 	same := func(a, b string) bool {
-		x, err1 := filepath.Abs(a)
-		y, err2 := filepath.Abs(b)
-		return err1 == nil && err2 == nil && x == y
+		x, err1 := os.Stat(a)
+		y, err2 := os.Stat(b)
+		return err1 == nil && err2 == nil && os.SameFile(x, y)
 	}
 	if same(filepath.Dir(c.Out), filepath.Dir(c.Snap)) && strings.HasPrefix(filepath.Base(c.Out), filepath.Base(c.Snap)+".") {
 		return &codeError{hint.Wrap(errors.New(c.Out+": a name like that of a layer, beside the snapshot"), "choose another directory, such as that of other seals"), exitUsage}
