@@ -300,6 +300,23 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// TestAwayAndBack: a reading that was given up, since something else was selected,
+// is begun again when the user comes back before it has ended.
+func TestAwayAndBack(t *testing.T) {
+	u := newUser(t, chainOf(t), Options{})
+	u.press(":.snapfs/influx/telemetry/default/cpu/cpu,host=alpha.lp")
+	u.press("enter").sees("cpu,host=alpha.lp", "[chart]")
+	_, late := u.m.Update(tea.WindowSizeMsg{Width: 120, Height: 30}) // the chart is read again
+	for _, k := range []rune{tea.KeyUp, tea.KeyDown} {
+		_, cmd := u.m.Update(tea.KeyPressMsg{Code: k})
+		late = tea.Batch(late, cmd)
+	}
+	u.do(late)
+	if c := u.m.view.chart; c == nil || c.err != nil || c.line == nil {
+		t.Errorf("%+v\n%s", c, u.screen())
+	}
+}
+
 func TestKeyTime(t *testing.T) {
 	at := time.Date(2015, 11, 2, 3, 4, 5, 6, time.UTC)
 	key := string(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())))

@@ -90,9 +90,7 @@ func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
 
 func (m *Model) treeKey(name string) {
 	page := max(1, m.treeHeight()-1)
-	if name != "esc" {
-		m.goal = nil
-	}
+	m.goal = nil
 	switch name {
 	case "up", "k":
 		m.move(-1)

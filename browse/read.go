@@ -94,13 +94,16 @@ type result struct {
 	put func(v *view)
 }
 
-// take uses the result of a job, unless something else is selected by now.
+// take uses the result of a job, unless something else is selected by now, or was
+// meanwhile, so that the job was given up.
 func (m *Model) take(r result) {
+	whole := true
 	if m.job != nil {
+		whole = m.job.ctx.Err() == nil
 		m.job.cancel()
 		m.job = nil
 	}
-	if r.n == m.selected() {
+	if whole && r.n == m.selected() {
 		r.put(&m.view)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/snapfs/snapfs/internal/bench"
@@ -38,6 +40,16 @@ func (c *benchCmd) Run(a *App) (err error) {
 	if !(c.Scale > 0) || c.Scale > 100 || c.Runs < 1 {
 		return usageError(errors.New("--scale must be above 0 and at most 100, --runs at least 1"))
 	}
+	var workloads, subjects []string
+	for _, w := range bench.Workloads(c.Scale) {
+		workloads = append(workloads, w.Name)
+	}
+	for _, s := range bench.Mounts(nil) {
+		subjects = append(subjects, s.Name)
+	}
+	if err := errors.Join(known("--workload", c.Workload, workloads), known("--subject", c.Subject, subjects)); err != nil {
+		return usageError(err)
+	}
 	work, err := os.MkdirTemp(c.Work, "snapfs-bench-")
 	if err != nil {
 		return err
@@ -63,6 +75,16 @@ func (c *benchCmd) Run(a *App) (err error) {
 		return a.printJSON(res)
 	}
 	return res.WriteMarkdown(a.Stdout)
+}
+
+// known returns an error for the first name that there is not.
+func known(flag string, names, all []string) error {
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("%s %s: there are %s", flag, name, strings.Join(all, ", "))
+		}
+	}
+	return nil
 }
 
 // The lines between which bench.md has the table.

@@ -85,6 +85,17 @@ func countKeys(t *testing.T, data []byte, want int) {
 	}
 }
 
+// TestCopyFails: a copy that failed was not fast.
+func TestCopyFails(t *testing.T) {
+	r := &runner{Options: Options{Dir: t.TempDir()}, data: &Data{Workload: Workload{Layers: 1}}, samples: map[string]map[string][]float64{}}
+	if err := r.copy(t.Context(), Extracted, func(string) error { return io.ErrClosedPipe }); !errors.Is(err, io.ErrClosedPipe) {
+		t.Error(err)
+	}
+	if len(r.samples) > 0 {
+		t.Errorf("%v", r.samples)
+	}
+}
+
 func TestMedian(t *testing.T) {
 	for _, tt := range []struct {
 		in   []float64

@@ -201,8 +201,9 @@ func (r *runner) copy(ctx context.Context, subject string, fill func(dir string)
 		return err
 	}
 	began := time.Now()
-	err = fill(dir)
-	r.add("copy", subject, rate(r.data.Bytes, time.Since(began))/1e6)
+	if err = fill(dir); err == nil {
+		r.add("copy", subject, rate(r.data.Bytes, time.Since(began))/1e6)
+	}
 	return errors.Join(err, os.RemoveAll(dir), ctx.Err())
 }
 
@@ -309,7 +310,9 @@ func (r *runner) bbolt() error {
 		}
 		return b.ForEach(func(_, _ []byte) error { n++; return nil })
 	})
-	r.add("list keys", Bbolt, rate(n, time.Since(began)))
+	if err == nil {
+		r.add("list keys", Bbolt, rate(n, time.Since(began)))
+	}
 	return err
 }
 
