@@ -51,7 +51,7 @@ func mountedTree(t *testing.T, tree fs.FS) (dir string) {
 	t.Helper()
 	mounted(t, nil) // or skip
 	dir = t.TempDir()
-	if _, err := MountTree(dir, tree, TreeOptions{}); err != nil {
+	if _, err := MountTree(t.Context(), dir, tree, TreeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

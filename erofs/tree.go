@@ -2,6 +2,7 @@ package erofs
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -58,12 +59,13 @@ const maxCopied = 64 << 20
 // of. What becomes of them later is seen by who reads.
 //
 // Inode numbers are those of the image; there are no extended attributes.
-func MountTree(dir string, tree fs.FS, opts TreeOptions) (Counts, error) {
+// Nothing is mounted if the context ends before.
+func MountTree(ctx context.Context, dir string, tree fs.FS, opts TreeOptions) (Counts, error) {
 	if err := possible(); err != nil {
 		return Counts{}, err
 	}
 	b := &builder{opts: opts, tree: tree}
-	if err := b.build(); err != nil {
+	if err := b.build(ctx); err != nil {
 		return Counts{}, err
 	}
 	if b.unserved.Count > 0 {
@@ -74,6 +76,9 @@ func MountTree(dir string, tree fs.FS, opts TreeOptions) (Counts, error) {
 		return Counts{}, err
 	}
 	defer unix.Close(fd)
+	if err := ctx.Err(); err != nil {
+		return Counts{}, err
+	}
 	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return Counts{}, &fs.PathError{Op: "mount", Path: dir, Err: err}
 	}
@@ -155,7 +160,7 @@ var (
 
 // build makes the image, one directory after the other, those nearer to the
 // root first.
-func (b *builder) build() error {
+func (b *builder) build(ctx context.Context) error {
 	fi, err := fs.Stat(b.tree, ".")
 	if err != nil {
 		return err
@@ -168,7 +173,7 @@ func (b *builder) build() error {
 	b.paths, b.unopened = map[int32]string{0: "."}, map[int32]string{}
 	for i := int32(0); int(i) < len(b.image.inodes); i++ {
 		if b.image.inodes[i].mode.IsDir() {
-			if err := b.dir(i); err != nil {
+			if err := errors.Join(ctx.Err(), b.dir(i)); err != nil {
 				return err
 			}
 		}

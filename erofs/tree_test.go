@@ -42,7 +42,7 @@ func (l lying) Open(name string) (fs.File, error) {
 func build(t *testing.T, tree fs.FS) *builder {
 	t.Helper()
 	b := &builder{opts: TreeOptions{UID: 1, GID: 70_000, Private: true}, tree: tree}
-	if err := b.build(); err != nil {
+	if err := b.build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -177,7 +177,7 @@ func TestUnserved(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	dir := t.TempDir()
-	_, err := MountTree(dir, tree, TreeOptions{})
+	_, err := MountTree(t.Context(), dir, tree, TreeOptions{})
 	var unserved *UnservedError
 	if !errors.As(err, &unserved) && !errors.Is(err, ErrUnavailable) {
 		t.Errorf("mounted: %v", err)

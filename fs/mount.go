@@ -24,6 +24,7 @@ const readAheadKB = 4096
 type Server struct {
 	dir   string
 	dev   uint64 // st_dev of all files in the mount
+	id    uint64 // see ID
 	guard *guard
 	mount *mount
 	log   *slog.Logger
@@ -108,7 +109,7 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 	if err := unix.Stat(dir, &st); err != nil {
 		return nil, fmt.Errorf("first request: %w", err)
 	}
-	s.dev = st.Dev
+	s.dev, s.id = st.Dev, uniqueID(dir)
 	s.raiseReadAhead()
 	s.plain = m.probe()
 	return s, nil

@@ -7,7 +7,6 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
@@ -67,18 +66,6 @@ func checkMountPoint(dir string, sourceDirs []string) error {
 	return nil
 }
 
-// ours reports whether a mount is one of snapfs: served by a process, or by the
-// kernel from an image. Of the latter nothing tells but the directory that the
-// image was in.
-func ours(m *mountinfo.Info) bool {
-	return m.FSType == "fuse."+fsType ||
-		m.FSType == "erofs" && strings.HasPrefix(filepath.Base(filepath.Dir(m.Source)), ImagePrefix)
-}
-
-// ImagePrefix is what the directory of the source begins with of a mount of
-// EROFS that [Unmount] takes for one of snapfs.
-const ImagePrefix = "snapfs-"
-
 func busyMountPoint(m *mountinfo.Info) error {
 	state := "is already mounted here"
 	switch err := probe(m.Mountpoint); {
@@ -87,7 +74,11 @@ func busyMountPoint(m *mountinfo.Info) error {
 	case errors.Is(err, errHung):
 		state = "is mounted here, but its server does not answer"
 	}
-	return hint.Wrap(fmt.Errorf("%s %s", m.Source, state), "snapfs umount %s", hint.Quote(m.Mountpoint))
+	source := m.Source
+	if m.FSType == imageType {
+		source = filepath.Base(source) // the rest is a path that was gone at once
+	}
+	return hint.Wrap(fmt.Errorf("%s %s", source, state), "snapfs umount %s", hint.Quote(m.Mountpoint))
 }
 
 var errHung = errors.New("no answer")

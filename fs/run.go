@@ -12,7 +12,8 @@ import (
 // processes that may hold them, and serving goes on; the second signal then
 // detaches the mount, and serving goes on until the files are closed. One more
 // signal makes Run return at once with [ErrBusy]: when the process ends, the
-// files still open fail with ENOTCONN. A nil channel sends no signals.
+// files still open fail with ENOTCONN. A nil channel sends no signals. The mount
+// of an image beside it, see [ImageSource], is unmounted by signals before it.
 func (s *Server) Run(signals <-chan os.Signal) error {
 	unmounted, tries := false, 0
 	for {
@@ -26,12 +27,7 @@ func (s *Server) Run(signals <-chan os.Signal) error {
 			return &mountError{"serve", s.dir, ErrBusy, []error{ErrMountPoint}}
 		}
 		tries++
-		var err error
-		if tries == 1 {
-			err = s.Unmount()
-		} else {
-			err = s.Detach()
-		}
+		err := s.end(tries > 1)
 		unmounted = err == nil
 		switch {
 		case err == nil && tries > 1:
@@ -45,4 +41,18 @@ func (s *Server) Run(signals <-chan os.Signal) error {
 			}
 		}
 	}
+}
+
+// end unmounts, and the mount of an image beside it as well.
+func (s *Server) end(lazy bool) error {
+	image, err := besideServed(s.id)
+	if err != nil {
+		return err
+	}
+	if image != nil {
+		if err := Unmount(image.Mountpoint, lazy); err != nil {
+			return err
+		}
+	}
+	return s.unmount(lazy)
 }

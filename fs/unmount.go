@@ -9,12 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
-// Unmount ends the snapfs mount on dir, whichever process serves it. If lazy,
+// Unmount ends the snapfs mount on dir, whichever process serves it. If it is
+// the kernel that does, the mount beside it, see [Beside], ends as well. If lazy,
 // the mount point is free at once, and files that are open stay readable until
 // they are closed. Errors are [ErrNotMounted], [ErrBusy], or those of the
 // system.
@@ -26,6 +28,21 @@ func Unmount(dir string, lazy bool) error {
 	if m == nil || !ours(m) {
 		return &mountError{"unmount", dir, ErrNotMounted, []error{ErrMountPoint}}
 	}
+	beside, err := besideImage(m)
+	if err != nil {
+		return &mountError{"unmount", dir, err, nil}
+	}
+	if err := unmount(dir, m, lazy); err != nil || beside == nil {
+		return err
+	}
+	if err := unmount(beside.Mountpoint, beside, lazy); !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil // it was taken down a moment ago
+}
+
+// unmount ends the mount m, which was found on dir.
+func unmount(dir string, m *mountinfo.Info, lazy bool) (err error) {
 	if lazy {
 		err = detach(m.Mountpoint)
 	} else {
@@ -110,7 +127,8 @@ func detachFlags(dir string, lazy bool) error {
 
 // Unmount takes the tree off its mount point. It is no error if that has
 // happened. It does not wait for the end of service, see [Server.Wait]. If files
-// are in use the error is [ErrBusy], and the tree stays mounted.
+// are in use the error is [ErrBusy], and the tree stays mounted. A mount of an
+// image beside it is left alone.
 func (s *Server) Unmount() error { return s.unmount(false) }
 
 // Detach takes the tree off its mount point at once. Files that are open are

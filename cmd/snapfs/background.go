@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,10 +82,17 @@ func (c *mountCmd) background(a *App) error {
 	}
 	if err != nil {
 		_ = cmd.Wait() // it ends by itself, and its error is known
+		if errors.Is(err, errNoWord) {
+			err = errors.Join(err, fs.UnmountDead(cmp.Or(c.Control, c.Dir)))
+		}
 		return err
 	}
 	if c.Verbose {
-		fmt.Fprintf(a.Stderr, "mounted %s on %s, served by process %d\nengine: %s\n", printable(c.Snap), printable(c.Dir), cmd.Process.Pid, how)
+		if c.Control != "" {
+			fmt.Fprintf(a.Stderr, "mounted %s on %s, served by the kernel\n", printable(c.Snap), printable(c.Dir))
+		}
+		fmt.Fprintf(a.Stderr, "mounted %s on %s, served by process %d\nengine: %s\n",
+			printable(c.Snap), printable(cmp.Or(c.Control, c.Dir)), cmd.Process.Pid, how)
 	}
 	return cmd.Process.Release()
 }
@@ -101,6 +109,9 @@ func (c *mountCmd) childArgs() ([]string, error) {
 		return nil, err
 	}
 	args := []string{"mount", "--foreground"}
+	if c.Control != "" {
+		args = append(args, "--control="+c.Control) // kong makes it absolute
+	}
 	for flag, on := range map[string]bool{"--verbose": c.Verbose, "--allow-other": c.AllowOther, "--mkdir": c.Mkdir, "--show-control": c.ShowControl} {
 		if on {
 			args = append(args, flag)
@@ -128,12 +139,14 @@ func (c *mountCmd) childArgs() ([]string, error) {
 	return append(args, "--", snap, dir), nil
 }
 
+var errNoWord = errors.New("the serving process ended without a word")
+
 // wait reads the child's message, and returns what it says of the engine.
 func wait(r io.Reader) (engine string, err error) {
 	var m ready
 	err = json.NewDecoder(r).Decode(&m)
 	if errors.Is(err, io.EOF) {
-		return "", errors.New("the serving process ended without a word")
+		return "", errNoWord
 	}
 	if err != nil {
 		return "", fmt.Errorf("the serving process: %w", err)

@@ -21,7 +21,7 @@ const (
 )
 
 type engineFlags struct {
-	Engine         string `enum:"auto,passthrough,plain,kernel" default:"auto" env:"SNAPFS_ENGINE" help:"How files are read: passthrough, by the kernel alone, as fast as files on disk (root, Linux 6.12); plain, through this process; auto, the first where it can be had; or kernel, which also does without this process for names, and without .snapfs."`
+	Engine         string `enum:"auto,passthrough,plain,kernel" default:"auto" env:"SNAPFS_ENGINE" help:"How files are read: passthrough, by the kernel alone, as fast as files on disk (root, Linux 6.12); plain, through this process; auto, the first where it can be had; or kernel, which also does without this process for names, and without .snapfs but for --control."`
 	PassthroughMin int64  `name:"passthrough-min" placeholder:"BYTES" env:"SNAPFS_PASSTHROUGH_MIN" hidden:"" help:"Read smaller files through this process all the same."`
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,7 @@ type mountCmd struct {
 	ghostsFlag
 	hashesFlag
 	engineFlags
+	Control     string  `placeholder:"DIR2" help:"With --engine kernel: empty directory for a second mount, which a process serves and which has .snapfs." type:"path" predictor:"dir"`
 	AllowOther  bool    `help:"Let other users in, as the permission bits say."`
 	Mkdir       bool    `help:"Make the directory, and remove it after unmounting."`
 	ShowControl bool    `help:"List the directory .snapfs in the root; it is there in any case."`
@@ -45,8 +47,10 @@ of the snapshot there is a hidden directory .snapfs with all points in time, eac
 file as a tree of directories.
 
 With --engine kernel, files, names and attributes all come from the kernel, and no process serves them. There is then
-no .snapfs; mount a second time for it. It is refused for a snapshot with files that the kernel cannot serve. A tar that
-is written to, which other engines notice, is read as it is then: do so only with tars that nobody changes.
+no .snapfs; with --control DIR2 there is an ordinary mount at DIR2 as well, which has it, and a process that serves it.
+Either both are mounted or none. umount DIR takes both down, umount DIR2 only that one. The kernel refuses a snapshot
+with files that it cannot serve. A tar that is written to, which other engines notice, is read as it is then: do so only
+with tars that nobody changes.
 
 With the other engines, files of a tar that is written to fail with EIO from then on; a tar that is replaced or removed
 is read as it was. Both are in the log: standard error with --foreground, or --log-file.
@@ -56,6 +60,7 @@ Examples:
   snapfs mount --at 0 --mkdir /tmp/snap /mnt/before
   snapfs mount -f --allow-other /tmp/snap /mnt/snap       as a service
   snapfs mount --engine kernel /tmp/snap /mnt/snap        as root: as fast as a disk
+  snapfs mount --engine kernel --control /mnt/control /tmp/snap /mnt/snap
   ls /mnt/snap /mnt/snap/.snapfs/points
   snapfs umount /mnt/snap`
 }
@@ -74,7 +79,10 @@ func (o *octal) UnmarshalText(b []byte) error {
 }
 
 func (c *mountCmd) Run(a *App) error {
-	if c.Engine == engineKernel {
+	if err := c.checkEngine(); err != nil {
+		return usageError(err)
+	}
+	if c.Engine == engineKernel && c.Control == "" {
 		return c.native(a)
 	}
 	if !c.Foreground {
@@ -122,7 +130,10 @@ func (c *mountCmd) foreground(a *App) (err error) {
 		return err
 	}
 	c.Snap = source // who reads .snapfs may be anywhere
-	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl, ShowHashes: c.ShowHashes, Status: status})
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return err
+	}
+	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl || c.Control != "", ShowHashes: c.ShowHashes, Status: status})
 	if err != nil {
 		return err
 	}
@@ -148,32 +159,50 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	if err := a.ctx.Err(); err != nil {
+		return err // one came before
+	}
 	// The tree is made now, for somebody is going to look at it, so that what
 	// that takes is given back with the rest.
 	if _, err := t.Stat("."); err != nil {
 		return err
 	}
-	s, err := fs.Mount(c.Dir, t, opts)
+	s, err := fs.Mount(cmp.Or(c.Control, c.Dir), t, opts)
 	if err != nil {
 		return err
 	}
 	how := image.engine(s)
 	served.Store(&serving{s, how})
 	log.Info("mounted", "source", source, "dir", s.Dir(), "engine", how.String())
-	if err := errors.Join(c.check(s), tellParent(a, nil, how)); err != nil {
+	err = c.check(s)
+	if c.Control != "" && err == nil {
+		err = c.beside(a, t, s, log)
+	}
+	if err == nil {
+		if err = tellParent(a, nil, how); err != nil && c.Control != "" {
+			err = errors.Join(err, fs.Unmount(c.Dir, true))
+		}
+	}
+	if err != nil {
 		return errors.Join(err, s.Detach())
 	}
 	debug.FreeOSMemory() // what opening needed and serving does not
-	if ch := t.Chain(); ch != nil {
-		for _, w := range ch.Warnings() {
-			log.Warn(w.String(), "code", w.Code, "file", w.File)
-		}
-	}
+	warn(t.Chain(), log)
 	stop := watch(t.Chain(), s, log)
 	err = s.Run(signals)
 	stop()
 	log.Info("unmounted", "dir", s.Dir())
 	return err
+}
+
+// warn logs what is odd about a chain.
+func warn(c *chain.Chain, log *slog.Logger) {
+	if c == nil {
+		return
+	}
+	for _, w := range c.Warnings() {
+		log.Warn(w.String(), "code", w.Code, "file", w.File)
+	}
 }
 
 // options returns what the flags say of the files in a mount.
@@ -244,12 +273,13 @@ type serving struct {
 // status is the content of status.json.
 func (c *mountCmd) status(s *serving, started time.Time) ([]byte, error) {
 	st := struct {
-		Version string       `json:"version"`
-		PID     int          `json:"pid"`
-		Source  string       `json:"source"`
-		Dir     string       `json:"dir"`
-		At      string       `json:"at,omitempty"`
-		Ghosts  chain.Ghosts `json:"ghosts"`
+		Version   string       `json:"version"`
+		PID       int          `json:"pid"`
+		Source    string       `json:"source"`
+		Dir       string       `json:"dir"`
+		KernelDir string       `json:"kernel_dir,omitempty"`
+		At        string       `json:"at,omitempty"`
+		Ghosts    chain.Ghosts `json:"ghosts"`
 		engine
 		AllowOther bool                  `json:"allow_other"`
 		Started    time.Time             `json:"started"`
@@ -257,6 +287,9 @@ func (c *mountCmd) status(s *serving, started time.Time) ([]byte, error) {
 		Operations map[string]fs.Counter `json:"operations"`
 	}{Version: version(), PID: os.Getpid(), Source: c.Snap, Dir: c.Dir, At: c.At, Ghosts: c.Ghosts, AllowOther: c.AllowOther,
 		Started: started.UTC(), Uptime: time.Since(started).Seconds()}
+	if c.Control != "" {
+		st.KernelDir = c.Dir
+	}
 	if s != nil {
 		st.Dir, st.engine, st.Operations = s.Dir(), s.engine, s.Counters()
 	}

@@ -31,7 +31,7 @@ func mountNative(t *testing.T, c mountCmd) (mnt string) {
 		t.Skipf("no EROFS mounts: %v", why) // the same conditions
 	}
 	c.Dir, c.Engine = t.TempDir(), engineKernel
-	if err := c.Run(&App{Stderr: new(bytes.Buffer)}); err != nil {
+	if err := c.Run(&App{Stderr: new(bytes.Buffer), ctx: t.Context()}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -257,7 +257,8 @@ func TestNativeRefused(t *testing.T) {
 	}{
 		{"cut", mountCmd{Snap: cut}, exitMountPoint, `"d/blocks": `},
 		{"none", mountCmd{Snap: cut + ".none"}, exitOpen, "does not exist"},
-		{"process", mountCmd{Snap: cut, Mkdir: true, LogFile: "log"}, exitUsage, "--mkdir, --log-file"},
+		{"process", mountCmd{Snap: cut, ShowControl: true, Foreground: true}, exitUsage, "--foreground, --show-control"},
+		{"remove", mountCmd{Snap: cut, Mkdir: true}, exitUsage, "--mkdir"},
 		{"mount point", mountCmd{Snap: cut, Dir: "/proc"}, exitMountPoint, "not empty"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -270,7 +271,7 @@ func TestNativeRefused(t *testing.T) {
 			if test.cmd.Dir == "" {
 				test.cmd.Dir = t.TempDir()
 			}
-			err = test.cmd.Run(&App{Stderr: new(bytes.Buffer)})
+			err = test.cmd.Run(&App{Stderr: new(bytes.Buffer), ctx: t.Context()})
 			if err == nil || exitCode(err) != test.code || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("%v (exit code %d), want %q and %d", err, exitCode(err), test.text, test.code)
 			}
@@ -283,7 +284,7 @@ func TestNativeRefused(t *testing.T) {
 			if after, err := mountinfo.GetMounts(nil); err != nil || len(after) != len(before) {
 				t.Errorf("%d mounts, before %d (%v)", len(after), len(before), err)
 			}
-			left, err := filepath.Glob(filepath.Join(tmp, fs.ImagePrefix+"*"))
+			left, err := filepath.Glob(filepath.Join(tmp, "[^T]*")) // but for what tests make
 			if err != nil || len(left) != 0 {
 				t.Errorf("left: %q (%v)", left, err)
 			}
@@ -321,7 +322,7 @@ func TestNativeNothingLeft(t *testing.T) {
 				t.Skipf("no EROFS mounts: %v", why)
 			}
 			c := mountCmd{Snap: filepath.Join(dir, "snap"), Dir: mnt, engineFlags: engineFlags{Engine: engineKernel}}
-			if err := c.Run(&App{Stderr: new(bytes.Buffer)}); err != nil {
+			if err := c.Run(&App{Stderr: new(bytes.Buffer), ctx: t.Context()}); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { unmountBelow(t, c.Dir) })

@@ -42,18 +42,21 @@ func (c *restoreCmd) source(a *App) (*restoreSource, error) {
 	if st, err := os.Stat(c.Snap); err != nil || !st.IsDir() {
 		return c.open(c.Snap, space.Options{At: c.At, Ghosts: c.Ghosts})
 	}
-	if _, err := os.Stat(filepath.Join(c.Snap, space.Control, "status.json")); err != nil {
-		return c.copied()
+	served := c.Snap
+	if _, err := os.Stat(filepath.Join(served, space.Control, "status.json")); err != nil {
+		if served = fusefs.Beside(c.Snap); served == "" {
+			return c.copied()
+		}
 	}
-	src, err := c.behind()
+	src, err := c.behind(served)
 	if src == nil && err == nil {
-		return c.mounted()
+		return c.mounted(served)
 	}
 	if err != nil && exitCode(err) != exitBroken {
 		if !c.Quiet {
 			fmt.Fprintf(a.Stderr, "snapfs: the snapshot is read through the mount: %s\n", printable(err.Error()))
 		}
-		return c.mounted()
+		return c.mounted(served)
 	}
 	return src, err
 }
@@ -80,11 +83,11 @@ type mountStatus struct {
 	Ghosts chain.Ghosts `json:"ghosts"`
 }
 
-// behind opens the snapshot that is mounted on the source, so that it need not
+// behind opens the snapshot that a process serves on dir, so that it need not
 // be read through the mount. It is nil if no chain is mounted there, and an
 // error if it cannot be found or is not the same any more.
-func (c *restoreCmd) behind() (*restoreSource, error) {
-	control := filepath.Join(c.Snap, space.Control)
+func (c *restoreCmd) behind(dir string) (*restoreSource, error) {
+	control := filepath.Join(dir, space.Control)
 	want, err := os.ReadFile(filepath.Join(control, "chain.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // a Bolt file
@@ -101,7 +104,7 @@ func (c *restoreCmd) behind() (*restoreSource, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(control, "status.json"), err)
 	}
 	if !filepath.IsAbs(st.Source) {
-		return nil, fmt.Errorf("%s was mounted by a relative path, %s", c.Snap, st.Source)
+		return nil, fmt.Errorf("%s was mounted by a relative path, %s", dir, st.Source)
 	}
 	if c.At != "" {
 		st.At = c.At
@@ -121,20 +124,20 @@ func (c *restoreCmd) behind() (*restoreSource, error) {
 		src.close()
 		return nil, err
 	}
-	src.protect = append(src.protect, c.Snap)
+	src.protect = append(src.protect, c.Snap, dir)
 	return src, nil
 }
 
-// mounted reads a snapshot through its mount.
-func (c *restoreCmd) mounted() (*restoreSource, error) {
-	dir := c.Snap
+// mounted reads a snapshot through its mount on dir.
+func (c *restoreCmd) mounted(dir string) (*restoreSource, error) {
+	protect := []string{c.Snap, dir}
 	if c.At != "" && c.At != chain.Latest {
 		var err error
 		if dir, err = mountedPoint(dir, c.At); err != nil {
 			return nil, err
 		}
 	}
-	return &restoreSource{name: absolute(c.Snap), tree: os.DirFS(dir), dir: dir, ghosts: c.Ghosts, protect: []string{c.Snap}}, nil
+	return &restoreSource{name: absolute(c.Snap), tree: os.DirFS(dir), dir: dir, ghosts: c.Ghosts, protect: protect}, nil
 }
 
 // copied takes a directory that holds what a snapshot holds.

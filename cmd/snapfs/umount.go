@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ type umountCmd struct {
 
 func (umountCmd) Help() string {
 	return `The command returns when the process that served the mount has released everything, and a directory that --mkdir
-made is gone.
+made is gone. Of a mount with --control, DIR takes both down, DIR2 only itself.
 
 Example:
   snapfs umount /mnt/snap`
@@ -31,7 +32,7 @@ const (
 )
 
 func (c *umountCmd) Run(*App) error {
-	server := serverOf(c.Dir)
+	server := serverOf(cmp.Or(fs.Beside(c.Dir), c.Dir))
 	if server >= 0 {
 		defer unix.Close(server)
 	}

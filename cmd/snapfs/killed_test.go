@@ -1,0 +1,238 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// killing is how a mount is made that is going to be killed.
+type killing struct {
+	disk         *disk
+	dir          string // of the disk
+	tmp          string // on it
+	mnt, control string
+	args         []string
+}
+
+// kinds are the ways to mount by which the kernel reads files.
+var kinds = [][]string{
+	{"--engine=passthrough", "--passthrough-min=1"},
+	{"--engine=kernel"},
+	{"--engine=kernel", "--control=CONTROL"},
+}
+
+// onKilled runs a test for each kind, so often that the moments are all over the
+// time that a mount takes, which is measured first. The number of the moment
+// says when; which it is does not matter for what must hold.
+func onKilled(t *testing.T, test func(t *testing.T, k *killing, moment time.Duration)) {
+	if os.Geteuid() != 0 || !haveFUSE(t) {
+		t.Skip("only root mounts a disk")
+	}
+	if why := passthrough(); why != nil {
+		t.Skipf("no EROFS mounts: %v", why)
+	}
+	const moments = 6
+	d := newDisk(t)
+	for _, kind := range kinds {
+		t.Run(strings.Join(kind, " "), func(t *testing.T) {
+			k := newKilling(t, d, kind)
+			begin := time.Now()
+			if out, err := k.command().CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			takes := time.Since(begin)
+			command(t, "snapfs", "umount", k.mnt)
+			k.nothingLeft(t)
+			for i := range time.Duration(moments) {
+				k.dir = d.mount(t)
+				test(t, k, takes*i/moments)
+			}
+		})
+	}
+}
+
+func newKilling(t *testing.T, d *disk, kind []string) *killing {
+	t.Helper()
+	k := &killing{disk: d, dir: d.mount(t), mnt: t.TempDir(), control: t.TempDir()}
+	k.tmp = filepath.Join(k.dir, "tmp")
+	if err := os.MkdirAll(k.tmp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	k.args = []string{"mount"}
+	for _, arg := range kind {
+		k.args = append(k.args, strings.ReplaceAll(arg, "CONTROL", k.control))
+	}
+	k.args = append(k.args, filepath.Join(k.dir, "snap"), k.mnt)
+	t.Cleanup(func() {
+		unmountBelow(t, k.mnt)
+		unmountBelow(t, k.control)
+	})
+	return k
+}
+
+func (k *killing) command() *exec.Cmd {
+	cmd := exec.Command("snapfs", k.args...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+k.tmp)
+	return cmd
+}
+
+// mounted returns where something is mounted.
+func (k *killing) mounted(t *testing.T) (dirs []string) {
+	for _, dir := range []string{k.mnt, k.control} {
+		if len(mountsBelow(t, dir)) > 0 {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// umount takes down what is mounted.
+func (k *killing) umount(t *testing.T) {
+	t.Helper()
+	for _, dir := range k.mounted(t) {
+		out, err := exec.Command("snapfs", "umount", dir).CombinedOutput()
+		if err != nil && len(mountsBelow(t, dir)) > 0 { // not with the other
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
+// nothingLeft fails if there is anything of a mount after it was taken down, be
+// it where it may: the disk cannot be unmounted then.
+func (k *killing) nothingLeft(t *testing.T) {
+	t.Helper()
+	if dirs := k.mounted(t); len(dirs) > 0 {
+		t.Errorf("left: %q", mountsBelow(t, dirs...))
+	}
+	files, err := os.ReadDir(k.tmp)
+	if err != nil || len(files) > 0 {
+		t.Errorf("left: %v (%v)", files, err)
+	}
+	k.disk.unmount(t)
+}
+
+// TestKilled kills the process that mounts, at any moment. Of a mount that a
+// process serves, a dead one may be left, as whenever that is killed; of one by
+// the kernel, all of it. Both go with umount.
+func TestKilled(t *testing.T) {
+	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
+		if len(k.args) == 4 { // with a process behind it
+			k.run(t, moment, unix.SIGKILL)
+		} else {
+			k.run(t, moment, unix.SIGKILL, "--foreground")
+		}
+		k.umount(t)
+		k.nothingLeft(t)
+	})
+}
+
+// TestTerminated is as TestKilled, with a signal that can be caught: no mount is
+// left but where it was complete.
+func TestTerminated(t *testing.T) {
+	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
+		if len(k.args) > 4 {
+			k.run(t, moment, unix.SIGTERM, "--foreground")
+			k.nothingLeft(t)
+			return
+		}
+		k.run(t, moment, unix.SIGTERM)
+		k.umount(t)
+		k.nothingLeft(t)
+	})
+}
+
+// run mounts, and sends a signal at the moment.
+func (k *killing) run(t *testing.T, moment time.Duration, sig syscall.Signal, flags ...string) {
+	t.Helper()
+	cmd := k.command()
+	cmd.Args = append(append(cmd.Args[:2:2], flags...), cmd.Args[2:]...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(moment)
+	_ = cmd.Process.Signal(sig) // it may have ended
+	_ = cmd.Wait()
+}
+
+// TestKilledServer kills the process in the background while the other waits for
+// it, which then cleans up.
+func TestKilledServer(t *testing.T) {
+	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
+		if len(k.args) == 4 {
+			t.Skip("there is none")
+		}
+		cmd := k.command()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		server := -1
+		var err error
+		for running := true; running && server < 0; {
+			server = childOf(cmd.Process.Pid)
+			select {
+			case err = <-ended:
+				running = false
+				ended <- err
+			default:
+			}
+		}
+		if server >= 0 {
+			time.Sleep(moment)
+			_ = unix.PidfdSendSignal(server, unix.SIGKILL, nil, 0)
+			waitFor(t, server)
+			unix.Close(server)
+		}
+		if err = <-ended; err == nil { // it was mounted before
+			k.umount(t)
+		}
+		k.nothingLeft(t)
+	})
+}
+
+// childOf returns a descriptor of the first child of a process, -1 if there is
+// none.
+func childOf(pid int) int {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		b, _ := os.ReadFile(list)
+		for _, word := range strings.Fields(string(b)) {
+			if child, err := strconv.Atoi(word); err == nil {
+				if fd, err := unix.PidfdOpen(child, 0); err == nil {
+					return fd
+				}
+			}
+		}
+	}
+	return -1
+}
+
+// TestKilledParent kills the process that waits for the one in the background,
+// which then takes the mount down, or has made it.
+func TestKilledParent(t *testing.T) {
+	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
+		k.run(t, moment, unix.SIGKILL)
+		// Until the other process has ended, whose number nobody knows.
+		for {
+			for _, dir := range k.mounted(t) {
+				_ = exec.Command("snapfs", "umount", dir).Run() // it may go by itself
+			}
+			if len(k.mounted(t)) == 0 && unix.Unmount(k.dir, unix.UMOUNT_NOFOLLOW) == nil {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		k.dir = k.disk.mount(t)
+		k.nothingLeft(t)
+	})
+}
