@@ -50,7 +50,7 @@ Examples:
   snapfs bolt buckets /tmp/snap telemetry/default/1
   snapfs bolt keys --format time --limit 3 /tmp/snap telemetry/default/1 cpu,host=alpha
   snapfs bolt get --format json shard.db fields cpu
-  snapfs bolt keys --parse-format time --from 2015-11-01T00:00:00Z shard.db cpu,host=alpha
+  snapfs bolt keys --format time --parse-format time --from 2015-11-01T00:00:00Z shard.db cpu,host=alpha
   snapfs bolt check /tmp/snap
   snapfs bolt export --tar shard.db | tar -t`
 }

@@ -77,7 +77,7 @@ func (boltKeysCmd) Help() string {
 Examples:
   snapfs bolt keys /tmp/snap telemetry/default/1 fields
   snapfs bolt keys --format time --limit 3 shard.db cpu,host=alpha
-  snapfs bolt keys --parse-format time --from 2015-11-01T00:00:00Z --to 2015-11-02T00:00:00Z shard.db cpu,host=alpha`
+  snapfs bolt keys --format time --parse-format time --from 2015-11-01T00:00:00Z --to 2015-11-02T00:00:00Z shard.db cpu,host=alpha`
 }
 
 func (c *boltKeysCmd) Run(a *App) error { return c.list(a, false) }
@@ -176,7 +176,7 @@ func (boltGetCmd) Help() string {
 Examples:
   snapfs bolt get shard.db fields cpu
   snapfs bolt get --parse-format time shard.db cpu,host=alpha 2015-11-01T00:15:00Z
-  snapfs bolt get --format bytes --parse-format hex /tmp/snap telemetry/default/1 series 637075 > value`
+  snapfs bolt get --format bytes --parse-format hex /tmp/snap telemetry/default/1 fields 637075 > value`
 }
 
 func (c *boltGetCmd) Run(a *App) error {

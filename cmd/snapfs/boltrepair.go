@@ -22,7 +22,7 @@ see --meta, and was checked by bbolt. If parts of the tree cannot be read, they 
 
 Examples:
   snapfs bolt repair /tmp/snap telemetry/default/1 -o sound.db
-  snapfs bolt repair --meta 1 torn.db --output sound.db`
+  snapfs bolt repair --meta 1 torn.db --output older.db`
 }
 
 func (c *boltRepairCmd) Run(a *App) error {

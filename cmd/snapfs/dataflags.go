@@ -51,7 +51,7 @@ func (f dataFlags) filter() (dataset.Filter, error) {
 	for _, t := range f.Tag {
 		k, glob, ok := strings.Cut(t, "=")
 		if !ok || k == "" {
-			return out, usageError(hint.Wrap(fmt.Errorf("--where-tag %q: no tag and value", t), "--where-tag host=web*"))
+			return out, usageError(hint.Wrap(fmt.Errorf("--where-tag %q: no tag and value", t), "--where-tag 'host=web*'"))
 		}
 		out.Tags = append(out.Tags, dataset.TagFilter{Key: k, Glob: glob})
 	}

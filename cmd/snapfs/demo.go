@@ -21,7 +21,11 @@ type demoCmd struct {
 func (demoCmd) Help() string {
 	return `Makes a small chain in a temporary folder (a full snapshot and three incrementals, with real Bolt files),
 mounts it, and shows in a few lines what can be done with it. Everything is removed at the end, unless --keep
-says where to leave the chain.`
+says where to leave the chain.
+
+Examples:
+  snapfs demo
+  snapfs demo --keep /tmp       leaves /tmp/snap, which the examples of most commands use`
 }
 
 func (c *demoCmd) Run(a *App) (err error) {

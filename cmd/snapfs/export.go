@@ -79,7 +79,7 @@ Examples:
   snapfs export /tmp/snap --format parquet --out tables && duckdb -c "from 'tables/*/*/cpu.parquet'"
   snapfs export /tmp/snap --lp-only --db telemetry --rp default | curl --data-binary @- 'localhost:8086/write?db=telemetry'
   snapfs export /tmp/snap --to http://user:password@localhost:8086 --create --resume state.json
-  snapfs export /tmp/snap --to http://localhost:8086 --org home --token $TOKEN --db-map telemetry=old --rp-map default=`
+  snapfs export /tmp/snap --to http://localhost:8086 --org home --token "$TOKEN" --db-map telemetry=old --rp-map default=`
 }
 
 // silent is an error after which all has been said.

@@ -38,10 +38,10 @@ func (findCmd) Help() string {
 	return `All conditions must hold. With --at all, paths are those below .snapfs/layers, which cat and stat take as well.
 
 Examples:
-  snapfs find /tmp/snap --db telemetry --larger 10MB -l
-  snapfs find /tmp/snap --measurement cpu --tag host=web*
+  snapfs find /tmp/snap --db telemetry --larger 50kB -l
+  snapfs find /tmp/snap --measurement cpu --tag 'host=a*'
   snapfs find /tmp/snap --at all --name 'telemetry/**/4'
-  snapfs find /tmp/snap --newer 2015-11-02 -0 | xargs -0 snapfs cat /tmp/snap > all`
+  snapfs find /tmp/snap --newer 2015-11-02 -0 | xargs -0 -n 1 snapfs why /tmp/snap`
 }
 
 // finder says which files are wanted.

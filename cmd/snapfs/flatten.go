@@ -31,7 +31,7 @@ unless --damaged skip leaves them out. Bolt files are copied as they are, torn o
 
 Examples:
   snapfs flatten /tmp/snap --out /tmp/flat                 the newest point
-  snapfs flatten /tmp/snap --at 3 -o /tmp/flat --verify    another; compared with the chain after that
+  snapfs flatten /tmp/snap --at 1 -o /tmp/flat-1 --verify  another; compared with the chain after that
   snapfs flatten /tmp/snap -o /tmp/to-share --drop-users --drop-ghosts`
 }
 

@@ -123,7 +123,7 @@ func (c *pruneCmd) print(a *App, r pruneReport) error {
 	for _, f := range r.Files {
 		fmt.Fprintf(a.Stdout, "no part of the chain: %s, %s: %s\n", printable(f.File), a.bytes(f.Bytes), f.Why)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "\nno point needs %s of %s\n", a.size(r.Bytes-r.Needed), a.bytes(r.Bytes))
+	_, err := fmt.Fprintf(a.Stdout, "\nneeded by no point: %s of %s\n", a.size(r.Bytes-r.Needed), a.bytes(r.Bytes))
 	if err == nil && r.Flat > 0 {
 		_, err = fmt.Fprintf(a.Stdout, "a full snapshot of the newest point has %s: snapfs flatten %s --out NEW\n", a.size(r.Flat), printable(hint.Quote(c.Snap)))
 	}

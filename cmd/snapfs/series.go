@@ -100,7 +100,7 @@ type measurementsCmd struct{ selectCmd }
 
 func (measurementsCmd) Help() string {
 	return selectHelp + `  snapfs measurements /tmp/snap
-  snapfs measurements --db telemetry --where-tag host=web* /tmp/snap`
+  snapfs measurements --db telemetry --where-tag 'host=a*' /tmp/snap`
 }
 
 func (c *measurementsCmd) Run(a *App) error {
@@ -134,7 +134,7 @@ func (tagsCmd) Help() string {
 	return `How many values each tag has, and the first of them; --json has all.
 
 ` + selectHelp + `  snapfs tags /tmp/snap
-  snapfs tags --json --measurement cpu /tmp/snap | jq -r .values[]`
+  snapfs tags --json --measurement cpu /tmp/snap | jq -r '.values[]'`
 }
 
 func (c *tagsCmd) Run(a *App) error {
@@ -158,8 +158,8 @@ type seriesCmd struct{ selectCmd }
 
 func (seriesCmd) Help() string {
 	return selectHelp + `  snapfs series /tmp/snap
-  snapfs series --measurement cpu --where-tag host=web* /tmp/snap
-  snapfs series --json /tmp/snap | jq -r 'select(.tags.host == "web1").key'`
+  snapfs series --measurement cpu --where-tag 'host=a*' /tmp/snap
+  snapfs series --json /tmp/snap | jq -r 'select(.tags.host == "alpha").key'`
 }
 
 // seriesLine is one line of --json.

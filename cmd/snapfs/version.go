@@ -35,8 +35,8 @@ type manCmd struct{}
 
 func (manCmd) Help() string {
 	return `Examples:
-  snapfs man > /usr/local/share/man/man1/snapfs.1
-  snapfs man | man -l -`
+  snapfs man | man -l -
+  mkdir -p ~/.local/share/man/man1 && snapfs man > ~/.local/share/man/man1/snapfs.1`
 }
 
 func (c *manCmd) Run(a *App) error {
