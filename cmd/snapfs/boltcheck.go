@@ -117,6 +117,7 @@ func (k *checker) check(name, shown, prefix string) error {
 		return err
 	}
 	w := &App{Stdout: k.out}
+	width, _ := k.app.terminal(k.app.Stdout)
 	v := verdict{File: shown}
 	for f := range db.Check() {
 		if err := k.app.ctx.Err(); err != nil {
@@ -129,7 +130,7 @@ func (k *checker) check(name, shown, prefix string) error {
 				boltview.Fault
 			}{shown, f})
 		} else {
-			_, err = fmt.Fprintf(k.out, "%s%s\n", prefix, printable(f.String()))
+			_, err = fmt.Fprintln(k.out, wrap(printable(prefix+f.String()), width, 0, 2))
 		}
 		if err != nil {
 			return err
@@ -146,7 +147,7 @@ func (k *checker) check(name, shown, prefix string) error {
 	case v.OK:
 		_, err = fmt.Fprintf(k.out, "%sOK\n", prefix)
 	default:
-		_, err = fmt.Fprintf(k.out, "%s%s found, class %s\n", prefix, plural(int64(v.Faults), "fault"), v.Class)
+		_, err = fmt.Fprintln(k.out, wrap(fmt.Sprintf("%s%s found, class %s", prefix, plural(int64(v.Faults), "fault"), v.Class), width, 0, 2))
 	}
 	return err
 }

@@ -169,7 +169,8 @@ func (a *App) printLosses(w io.Writer, points []doctor.Point) error {
 	width, _ := a.terminal(a.Stdout)
 	for _, p := range points {
 		if p.Verdict == doctor.Not {
-			if _, err := fmt.Fprintf(w, "\npoint %s cannot be restored: %s\n", p.Name, printable(p.Why)); err != nil {
+			text := wrap(fmt.Sprintf("point %s cannot be restored: %s", p.Name, printable(p.Why)), width, 0, 2)
+			if _, err := fmt.Fprintf(w, "\n%s\n", text); err != nil {
 				return err
 			}
 		}
@@ -229,7 +230,7 @@ func (a *App) printFindings(w io.Writer, findings []doctor.Finding) error {
 		text := fmt.Sprintf("%s: %s%s", f.Code, layer, printable(f.Text))
 		_, err = fmt.Fprintf(w, "  %-7s  %s\n", f.Level, wrap(text, width, 11, 11))
 		if f.Hint != "" && shown[f.Code] == 1 {
-			_, err = fmt.Fprintf(w, "           hint: %s\n", printable(f.Hint))
+			_, err = fmt.Fprintf(w, "           hint: %s\n", wrapHint(printable(f.Hint), width, 17, 13))
 		}
 	}
 	for c, n := range shown {

@@ -120,7 +120,7 @@ func (c *flattenCmd) tell(a *App, s flattened) error {
 	if c.Quiet {
 		return nil
 	}
-	text := fmt.Sprintf("%s: full snapshot of point %s, %s, %s bytes of %s in the chain", s.Out, s.At, plural(int64(s.Files), "file"), a.size(s.Bytes), a.size(s.Chain))
+	text := fmt.Sprintf("%s: full snapshot of point %s, %s, %s of %s in the chain", s.Out, s.At, plural(int64(s.Files), "file"), a.bytes(s.Bytes), a.size(s.Chain))
 	if c.DropGhosts {
 		text += "; " + plural(int64(s.Ghosts), "ghost") + " left out"
 	}
@@ -130,6 +130,7 @@ func (c *flattenCmd) tell(a *App, s flattened) error {
 	if s.Verified {
 		text += "; verified"
 	}
-	_, err := fmt.Fprintln(a.Stderr, printable(text))
+	width, _ := a.terminal(a.Stderr)
+	_, err := fmt.Fprintln(a.Stderr, wrap(printable(text), width, 0, 2))
 	return err
 }

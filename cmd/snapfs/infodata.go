@@ -202,8 +202,8 @@ func date(t time.Time) string {
 
 func (a *App) databaseTable(dbs []database, count bool) *table {
 	tab := a.table("DATABASE", "POLICY", "?>KEPT", ">SHARDS", "FROM", "TO", "ENGINE")
-	if count {
-		tab.head = append(tab.head, ">SERIES", ">POINTS", "NEWEST POINT")
+	if count { // which takes as much room again, so that more is spare
+		tab = a.table("DATABASE", "POLICY", "?>KEPT", "?>SHARDS", "?FROM", "?TO", "?ENGINE", ">SERIES", ">POINTS", "NEWEST POINT")
 	}
 	tab.head = append(tab.head, ">BYTES", "|")
 	rows := 0
@@ -249,7 +249,7 @@ func counts(c *dataset.Count) []string {
 func (a *App) shardTable(shards []shard, count bool) *table {
 	tab := a.table("SHARD", "?DATABASE", "?POLICY", "FROM", "TO", "ENGINE", "LAYER")
 	if count {
-		tab.head = append(tab.head, ">SERIES", ">POINTS", "NEWEST POINT")
+		tab = a.table("SHARD", "?DATABASE", "?POLICY", "?FROM", "?TO", "?ENGINE", "?LAYER", ">SERIES", ">POINTS", "NEWEST POINT")
 	}
 	tab.head = append(tab.head, ">BYTES", "|")
 	for _, s := range shards {

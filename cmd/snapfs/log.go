@@ -292,7 +292,8 @@ func (c *whyCmd) Run(a *App) error {
 	if n := len(rows) - 1; n > 0 {
 		others = fmt.Sprintf(", of %d", n+1)
 	}
-	fmt.Fprintf(a.Stdout, "%s at %s: the copy of layer %s is shown%s\n", nameOf(p), v.Point().Name, f.Layer.Name, others)
+	width, _ := a.terminal(a.Stdout)
+	fmt.Fprintln(a.Stdout, wrap(fmt.Sprintf("%s at %s: the copy of layer %s is shown%s", nameOf(p), v.Point().Name, f.Layer.Name, others), width, 0, 2))
 	for _, r := range rows {
 		verdict := ""
 		if r.Rule != chain.First && r.Rule.Won() {
@@ -302,13 +303,15 @@ func (c *whyCmd) Run(a *App) error {
 		if r.Offset != nil {
 			where += fmt.Sprintf(" at byte %d", *r.Offset)
 		}
-		fmt.Fprintf(a.Stdout, "  %s, %s, %s: %s%s\n", r.Layer, where, plural(r.Size, "byte"), verdict, r.Why)
+		text := fmt.Sprintf("%s, %s, %s: %s%s", r.Layer, where, plural(r.Size, "byte"), verdict, r.Why)
+		fmt.Fprintf(a.Stdout, "  %s\n", wrap(text, width, 2, 4))
 	}
 	if f.Ghost != "" {
-		fmt.Fprintf(a.Stdout, "  a ghost: %s\n", printable(f.Ghost))
+		fmt.Fprintf(a.Stdout, "  %s\n", wrap("a ghost: "+printable(f.Ghost), width, 2, 4))
 	}
 	if f.Missing {
-		fmt.Fprintf(a.Stdout, "  reading it fails: the manifest of %s promises it, and the tar does not hold it\n", nameOf(filepath.Base(f.Layer.Path)))
+		text := fmt.Sprintf("reading it fails: the manifest of %s promises it, and the tar does not hold it", nameOf(filepath.Base(f.Layer.Path)))
+		fmt.Fprintf(a.Stdout, "  %s\n", wrap(text, width, 2, 4))
 	}
 	return nil
 }

@@ -220,7 +220,11 @@ func (l *lister) print(p, shown string, fi fs.FileInfo) error {
 		size = l.app.size(fi.Size())
 	}
 	damage += tornMark(class, problem)
-	_, err := fmt.Fprintf(l.out, "%s %12s  %-20s  %-6s %s%s\n", fi.Mode(), size, when(fi.ModTime()), layer, name, damage)
+	sizes, layers := 12, 6
+	if _, tty := l.app.terminal(l.app.Stdout); tty {
+		sizes, layers = len("1023 MiB"), len("full")
+	}
+	_, err := fmt.Fprintf(l.out, "%s %*s  %-20s  %-*s %s%s\n", fi.Mode(), sizes, size, when(fi.ModTime()), layers, layer, name, damage)
 	return err
 }
 

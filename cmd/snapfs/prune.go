@@ -125,7 +125,9 @@ func (c *pruneCmd) print(a *App, r pruneReport) error {
 	}
 	_, err := fmt.Fprintf(a.Stdout, "\nneeded by no point: %s of %s\n", a.size(r.Bytes-r.Needed), a.bytes(r.Bytes))
 	if err == nil && r.Flat > 0 {
-		_, err = fmt.Fprintf(a.Stdout, "a full snapshot of the newest point has %s: snapfs flatten %s --out NEW\n", a.size(r.Flat), printable(hint.Quote(c.Snap)))
+		width, _ := a.terminal(a.Stdout)
+		text := fmt.Sprintf("a full snapshot of the newest point has %s: snapfs flatten %s --out NEW", a.size(r.Flat), printable(hint.Quote(c.Snap)))
+		_, err = fmt.Fprintln(a.Stdout, wrapHint(text, width, 0, 2))
 	}
 	return err
 }

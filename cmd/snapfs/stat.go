@@ -127,6 +127,8 @@ func (a *App) printStat(l statLine) error {
 		}
 		return fmt.Sprintf("%9s: %s\n", name, value)
 	}
+	width, _ := a.terminal(a.Stdout)
+	prose := func(name, value string) string { return row(name, wrap(value, width, 11, 11)) }
 	size := ""
 	if l.Type == "file" {
 		size = a.size(l.Size)
@@ -140,16 +142,21 @@ func (a *App) printStat(l statLine) error {
 		if s.Engine != "" {
 			text += ", engine " + s.Engine
 		}
-		out += row("shard", text)
+		out += prose("shard", text)
 	}
 	// The names are those of the extended attributes in the mount.
 	for _, name := range []string{"layer", "file", "offset", "header", "key", "ghost", "damage"} {
-		if v := l.Attrs[name]; v != "" {
+		v := l.Attrs[name]
+		switch {
+		case v == "":
+		case name == "ghost" || name == "damage":
+			out += prose(name, nameOf(v))
+		default:
 			out += row(name, nameOf(v))
 		}
 	}
 	if l.Class != "" {
-		out += row("torn", l.Class.String())
+		out += prose("torn", l.Class.String())
 	}
 	// For the shell, to the byte; names with control characters are for --json.
 	if l.DD == printable(l.DD) && !strings.Contains(l.DD, "\n") {

@@ -43,11 +43,14 @@ type column struct {
 	name                    string
 	spare, cut, wrap, right bool // marks
 	width                   int
+	least                   int // that a column needs which is wrapped
 	hidden                  bool
 }
 
-// gap is what is between columns.
-const gap = 2
+const (
+	gap     = 2  // between columns
+	longest = 40 // of the words that a wrapped column has to have room for
+)
 
 // columns returns the columns, made to fit.
 func (t *table) columns() []column {
@@ -70,6 +73,11 @@ func (t *table) columns() []column {
 				cols = append(cols, column{})
 			}
 			cols[i].width = max(cols[i].width, uniseg.StringWidth(c))
+			if cols[i].wrap {
+				for word := range strings.SplitSeq(c, " ") {
+					cols[i].least = max(cols[i].least, min(uniseg.StringWidth(word), longest))
+				}
+			}
 		}
 	}
 	end := len(cols)
@@ -96,7 +104,7 @@ func fit(cols []column, width int) {
 			}
 			over += c.width + gap
 			if c.wrap {
-				over -= max(c.width-text, 0)
+				over -= max(c.width-max(text, c.least), 0)
 			}
 			if c.cut {
 				flexible = i

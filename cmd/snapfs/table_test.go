@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -62,6 +63,20 @@ a note, as wide as it is
 		if got, want := "\n"+b.String(), strings.ReplaceAll(c.want, "é", "e\u0301"); got != want {
 			t.Errorf("%d columns:%s\nwant%s", c.width, got, want)
 		}
+	}
+}
+
+// TestLongWord: a wrapped column has room for its longest word, if others are
+// spare.
+func TestLongWord(t *testing.T) {
+	tab := &table{head: []string{"POINT", "?SPARE", "|WHY"}, width: 46}
+	tab.add("full", "something", "newer than 2015-11-01T15:03:05.123456789Z it is")
+	var b strings.Builder
+	if err := tab.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.String(), "POINT  WHY\nfull   newer than\n       2015-11-01T15:03:05.123456789Z it is\n"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
 
@@ -159,6 +174,7 @@ func TestNarrow(t *testing.T) {
 	if err := os.Truncate(torn, 40000); err != nil {
 		t.Fatal(err)
 	}
+	copied := regexp.MustCompile(`^ *(hint: |snapfs |dd: |file: )`)
 	for _, c := range []struct {
 		args []string
 		pipe string // what is whole in a pipe only
@@ -168,7 +184,13 @@ func TestNarrow(t *testing.T) {
 		{[]string{"log", snap, aShard}, "  its lastModified 2015-11-01T15:03:05Z is newer than that of full\n", exitOK},
 		{[]string{"points", snap}, filepath.Base(snap) + ".3", exitOK},
 		{[]string{"diff", "--ghosts", "show", "--points", snap, "2", "latest"}, long, exitOK},
+		{[]string{"why", snap, aShard}, " took its place: its lastModified 2015-11-01T15:03:05Z is newer than that of full\n", exitOK},
+		{[]string{"ls", "-lR", "--ghosts", "show", snap}, "-rw-rw-rw-       204800  2015", exitOK},
+		{[]string{"stat", snap, "telemetry/week/2"}, " unknown to the meta of layer 2: database or policy dropped, or expired\n", exitOK},
+		{[]string{"verify", snap}, " hint: to bring them back: snapfs restore ", exitOK},
+		{[]string{"prune", "-n", snap}, ": snapfs flatten '", exitOK},
 		{[]string{"databases", snap}, "  REPLICAS  ", exitOK},
+		{[]string{"info", "--count", snap}, "  ENGINE  ", exitOK},
 		{[]string{"info", snap}, "  KEPT  ", exitOK},
 		{[]string{"tags", snap}, "  northern-europe-one, northern-europe-two\n", exitOK},
 		{[]string{"doctor", torn}, "  REPLACED  ", exitDamage},
@@ -183,8 +205,8 @@ func TestNarrow(t *testing.T) {
 		}
 		for line := range strings.SplitSeq(shown, "\n") {
 			line = line[strings.LastIndex(line, "\r")+1:] // after the progress
-			// Hints are to be copied.
-			if n := uniseg.StringWidth(line); n > 80 && !strings.Contains(line, " hint: ") {
+			// Commands and paths are to be copied.
+			if n := uniseg.StringWidth(line); n > 80 && !copied.MatchString(line) {
 				t.Errorf("%q: %d columns: %s", c.args, n, line)
 			}
 		}

@@ -103,24 +103,25 @@ func (c *verifyCmd) Run(a *App) error {
 // printChecked says how much was looked at.
 func (a *App) printChecked(r *doctor.Report, opts doctor.Options, took time.Duration) {
 	k := r.Checked
-	fmt.Fprintf(a.Stdout, "%s: %s, %s", printable(r.Path), plural(int64(k.Layers), "layer"), plural(int64(k.Files), "file"))
+	head := fmt.Sprintf("%s: %s, %s", printable(r.Path), plural(int64(k.Layers), "layer"), plural(int64(k.Files), "file"))
 	if k.Trees < k.Bolt {
-		fmt.Fprintf(a.Stdout, ", %s by their metas", plural(int64(k.Bolt-k.Trees), "Bolt file"))
+		head += fmt.Sprintf(", %s by their metas", plural(int64(k.Bolt-k.Trees), "Bolt file"))
 	}
 	if k.Trees > 0 {
-		fmt.Fprintf(a.Stdout, ", %s page by page", plural(int64(k.Trees), "Bolt file"))
+		head += fmt.Sprintf(", %s page by page", plural(int64(k.Trees), "Bolt file"))
 	}
 	if k.Shards > 0 {
-		fmt.Fprintf(a.Stdout, ", %s of %s", plural(k.Points, "point"), plural(int64(k.Shards), "shard"))
+		head += fmt.Sprintf(", %s of %s", plural(k.Points, "point"), plural(int64(k.Shards), "shard"))
 	}
 	if opts.Seal != nil {
-		fmt.Fprint(a.Stdout, ", all bytes by the seal")
+		head += ", all bytes by the seal"
 	}
-	fmt.Fprintln(a.Stdout)
+	width, tty := a.terminal(a.Stdout)
+	fmt.Fprintln(a.Stdout, wrap(head, width, 0, 2))
 	if opts.Sample > 0 {
 		fmt.Fprintf(a.Stdout, "a sample of %g%%, seed %d\n", 100*opts.Sample, opts.Seed)
 	}
-	if _, tty := a.terminal(a.Stdout); tty {
+	if tty {
 		speed := float64(k.Bytes) / max(took.Seconds(), 1e-3)
 		fmt.Fprintf(a.Stdout, "%s in %s, %s/s\n", a.bytes(k.Bytes), took.Round(time.Millisecond), humanize.IBytes(uint64(speed)))
 	}

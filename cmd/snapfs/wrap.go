@@ -32,6 +32,41 @@ func wrap(text string, width, first, indent int) string {
 	return b.String()
 }
 
+// wrapHint is wrap for a hint, which is broken behind colons and semicolons
+// alone: a command in it has to stay in one piece, so that it can be copied.
+func wrapHint(text string, width, first, indent int) string {
+	if width <= indent {
+		return text
+	}
+	var b strings.Builder
+	at, from, quoted := first, 0, false
+	put := func(part string) {
+		n := uniseg.StringWidth(part)
+		switch {
+		case b.Len() == 0:
+		case at+1+n > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(part)
+		at += n
+	}
+	for i := range len(text) {
+		switch {
+		case text[i] == '\'':
+			quoted = !quoted
+		case text[i] == ' ' && i > 0 && !quoted && strings.IndexByte(":;", text[i-1]) >= 0:
+			put(text[from:i])
+			from = i + 1
+		}
+	}
+	put(text[from:])
+	return b.String()
+}
+
 // clip cuts text to width columns. What is left out is marked, and after that is
 // as much of the end as tail columns hold.
 func clip(text string, width, tail int) string {

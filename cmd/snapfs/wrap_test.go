@@ -28,6 +28,25 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+func TestWrapHint(t *testing.T) {
+	for _, c := range []struct {
+		text, want string
+	}{
+		{"snapfs bolt check snap", "snapfs bolt check snap"},
+		{"to see: snapfs ls", "to see: snapfs ls"},
+		{"to see it: snapfs ls -l", "to see it:\n    snapfs ls -l"},
+		{"look; then: snapfs ls 'a: b; c' x", "look; then:\n    snapfs ls 'a: b; c' x"},
+		{"", ""},
+	} {
+		if got := wrapHint(c.text, 20, 2, 4); got != c.want {
+			t.Errorf("wrapHint(%q) = %q, want %q", c.text, got, c.want)
+		}
+		if got := wrapHint(c.text, 0, 2, 4); got != c.text {
+			t.Errorf("in a pipe: wrapHint(%q) = %q", c.text, got)
+		}
+	}
+}
+
 func TestClip(t *testing.T) {
 	for _, c := range []struct {
 		text        string
