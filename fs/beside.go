@@ -2,6 +2,7 @@ package fs
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -53,16 +54,32 @@ func ours(m *mountinfo.Info) bool {
 	return image || served(m)
 }
 
-// uniqueID returns the ID of the mount at a path, 0 if the kernel tells none
-// (Linux does since 6.8). It asks no server.
-func uniqueID(path string) uint64 {
-	var st unix.Statx_t
+// mountStat is what the kernel knows of a mount by itself.
+type mountStat struct{ unix.Statx_t }
+
+// statMount asks no server.
+func statMount(path string) (st mountStat, err error) {
 	flags := unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT | unix.AT_SYMLINK_NOFOLLOW
-	err := unix.Statx(unix.AT_FDCWD, path, flags, unix.STATX_MNT_ID_UNIQUE, &st)
-	if err != nil || st.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+	err = unix.Statx(unix.AT_FDCWD, path, flags, unix.STATX_MNT_ID_UNIQUE, &st.Statx_t)
+	return st, os.NewSyscallError("statx", err)
+}
+
+// id returns the ID of the mount, 0 if the kernel tells none (Linux does since
+// 6.8).
+func (st *mountStat) id() uint64 {
+	if st.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
 		return 0
 	}
 	return st.Mnt_id
+}
+
+// uniqueID returns the ID of the mount at a path, 0 if there is none.
+func uniqueID(path string) uint64 {
+	st, err := statMount(path)
+	if err != nil {
+		return 0
+	}
+	return st.id()
 }
 
 // findBeside returns the first mount that belongs says of that it belongs to a

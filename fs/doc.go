@@ -42,6 +42,9 @@
 //
 // A process must not map, execute, or change directory into a file of a mount
 // that it serves itself: the page fault waits for a goroutine that may not get
-// a thread. A file named ".go-fuse-epoll-hack" in the root of the tree is not
+// a thread. It should not even open one: opening may wait in the same way, as
+// the runtime polls files, and a process that is killed with such a file open,
+// or in a call that it would have to answer itself, waits for that answer and
+// does not end. This package does nothing of the kind. A file named ".go-fuse-epoll-hack" in the root of the tree is not
 // reachable, as go-fuse keeps this name for itself.
 package fs

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // childEnv names the function of children that this binary shall run instead of
@@ -97,6 +99,7 @@ func testMount(t testing.TB, tree iofs.FS, opts Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	disablePoll(s.Dir())
 	t.Cleanup(func() {
 		if err := s.Unmount(); err != nil {
 			t.Error(err)
@@ -108,6 +111,19 @@ func testMount(t testing.TB, tree iofs.FS, opts Options) *Server {
 		s.Wait()
 	})
 	return s
+}
+
+// disablePoll makes the kernel ask once for poll(2) on a file, which go-fuse
+// does not have, and then never again. Otherwise a test that serves a mount and
+// opens a file in it may wait for itself: the runtime adds each file to an epoll
+// set, and takes that for a call that does not block.
+func disablePoll(dir string) {
+	fd, err := unix.Open(dir+"/.go-fuse-epoll-hack", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 }
 
 type testWriter struct{ testing.TB }

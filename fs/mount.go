@@ -104,28 +104,16 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 		defer close(s.done)
 		raw.Serve()
 	}()
-	disablePoll(dir)
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
-		return nil, fmt.Errorf("first request: %w", err)
+	// Nothing that this process would have to answer is asked here: if it were
+	// killed then, it would wait for the answer, and not end.
+	st, err := statMount(dir)
+	if err != nil {
+		return nil, err
 	}
-	s.dev, s.id = st.Dev, uniqueID(dir)
+	s.dev, s.id = unix.Mkdev(st.Dev_major, st.Dev_minor), st.id()
 	s.raiseReadAhead()
 	s.plain = m.probe()
 	return s, nil
-}
-
-// disablePoll makes the kernel ask once for poll(2) on a file, which go-fuse
-// does not have, and then never again. Otherwise a Go program that serves a
-// mount and opens a file in it may wait for itself: the runtime adds each file
-// to an epoll set, and takes that for a call that does not block.
-func disablePoll(dir string) {
-	fd, err := unix.Open(dir+"/.go-fuse-epoll-hack", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 }
 
 // raiseReadAhead lets the kernel read further ahead than 128 KiB. Only root

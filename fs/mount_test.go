@@ -225,8 +225,31 @@ type panicFile struct{ iofs.File }
 
 func (panicFile) ReadAt([]byte, int64) (int, error) { panic("boom") }
 
+// TestAsksNothing looks whether a mount asks itself anything on the way: a
+// process that is killed then would not end.
+func TestAsksNothing(t *testing.T) {
+	wantFUSE(t)
+	s, err := Mount(t.TempDir(), sampleTree(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asked := s.Counters(); len(asked) > 0 {
+		t.Errorf("asked for %v", asked)
+	}
+	if _, err := os.Stat(s.Dir()); err != nil || len(s.Counters()) == 0 {
+		t.Errorf("stat: %v, and nothing was asked for", err)
+	}
+	if err := s.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if asked := s.Counters(); asked["open"].Count+asked["opendir"].Count > 0 {
+		t.Errorf("asked for %v", asked)
+	}
+	s.Wait()
+}
+
 // TestPoll opens files in the way that blocks a Go program on its own mount, if
-// the kernel was not told before that there is no poll.
+// the kernel was not told before that there is no poll, as testMount does.
 func TestPoll(t *testing.T) { onEngines(t, testPoll) }
 
 func testPoll(t *testing.T, mount mounter) {
@@ -242,7 +265,7 @@ func testPoll(t *testing.T, mount mounter) {
 	}
 	// go-fuse answers the name itself; if it stops to, disablePoll is void.
 	if _, err := os.Stat(filepath.Join(s.Dir(), ".go-fuse-epoll-hack")); err != nil {
-		t.Errorf("the file that Mount polls: %v", err)
+		t.Errorf("the file that is polled: %v", err)
 	}
 }
 

@@ -28,6 +28,7 @@ var kinds = [][]string{
 	{"--engine=passthrough", "--passthrough-min=1"},
 	{"--engine=kernel"},
 	{"--engine=kernel", "--control=CONTROL"},
+	{"--engine=kernel", "--control=CONTROL", "--loop-devices"},
 }
 
 // onKilled runs a test for each kind, so often that the moments are all over the
@@ -40,6 +41,7 @@ func onKilled(t *testing.T, test func(t *testing.T, k *killing, moment time.Dura
 	if why := passthrough(); why != nil {
 		t.Skipf("no EROFS mounts: %v", why)
 	}
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // or the moments are those of a sleep
 	const moments = 6
 	d := newDisk(t)
 	for _, kind := range kinds {
