@@ -3,6 +3,7 @@ package erofs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/erofs/go-erofs"
 	"golang.org/x/sys/unix"
@@ -127,7 +129,12 @@ func TestImage(t *testing.T) {
 // not possible.
 func mounted(t testing.TB, extents []attr.Run) *Image {
 	t.Helper()
-	m, err := Mount(slices.Values(extents), Options{})
+	return mountedBy(t, extents, Options{})
+}
+
+func mountedBy(t testing.TB, extents []attr.Run, opts Options) *Image {
+	t.Helper()
+	m, err := Mount(slices.Values(extents), opts)
 	if errors.Is(err, ErrUnavailable) {
 		if os.Getenv("SNAPFS_TEST_PASSTHROUGH") == "require" {
 			t.Fatalf("SNAPFS_TEST_PASSTHROUGH=require, but %v", err)
@@ -146,8 +153,15 @@ func mounted(t testing.TB, extents []attr.Run) *Image {
 }
 
 func TestMount(t *testing.T) {
+	mounted(t, nil) // or skip
+	for _, loop := range []bool{false, true} {
+		t.Run(fmt.Sprintf("loop=%v", loop), func(t *testing.T) { checkMount(t, Options{Loop: loop}) })
+	}
+}
+
+func checkMount(t *testing.T, opts Options) {
 	good, bad, contents := sample(t, t.TempDir())
-	m := mounted(t, slices.Concat(bad, good, bad))
+	m := mountedBy(t, slices.Concat(bad, good, bad), opts)
 	if m.Len() != len(good) {
 		t.Errorf("Len is %d, want %d", m.Len(), len(good))
 	}
@@ -238,6 +252,38 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// TestNoNames has nothing appear in the directory for temporary files, not even
+// for a moment: what has no name is gone with the process.
+func TestNoNames(t *testing.T) {
+	good, _, _ := sample(t, t.TempDir())
+	mounted(t, good) // or skip
+	tmp, dir := t.TempDir(), t.TempDir()
+	watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(watch)
+	if _, err := unix.InotifyAddWatch(watch, tmp, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_DELETE); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Mount(slices.Values(good), Options{TempDirs: []string{tmp}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	tree := fstest.MapFS{"d/f": {Data: []byte("copied")}}
+	if _, err := MountTree(t.Context(), dir, tree, TreeOptions{TempDirs: []string{tmp}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Unmount(dir, 0); err != nil {
+		t.Error(err)
+	}
+	events := make([]byte, 4096)
+	if n, err := unix.Read(watch, events); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("%d bytes of events (%v): %q", n, err, events[:max(n, 0)])
+	}
+}
+
 func read(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -268,10 +314,21 @@ func TestPlace(t *testing.T) {
 	}
 	good, _, contents := sample(t, t.TempDir())
 	mounted(t, good) // or skip
-	bad := []string{t.TempDir() + "/none", shm}
-	t.Setenv("TMPDIR", bad[0])
-	_, err := Mount(slices.Values(good), Options{TempDirs: bad})
-	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "tmpfs") || !strings.Contains(err.Error(), "none") {
+	none := t.TempDir() + "/none"
+	t.Setenv("TMPDIR", none)
+	im, _, err := extents(slices.Values(good))
+	if err == nil {
+		err = im.layout()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := []string{none, shm}
+	_, err = mountFirst(place{dirs: bad}, im)
+	if !errors.Is(err, ErrUnavailable) || !errors.Is(err, errPlace) || !strings.Contains(err.Error(), "tmpfs") || !strings.Contains(err.Error(), none) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Mount(slices.Values(good), Options{TempDirs: bad[:1]}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 	m, err := Mount(slices.Values(good), Options{TempDirs: append(bad, t.TempDir())})

@@ -32,6 +32,10 @@ type Options struct {
 	// a name (O_TMPFILE). The first that can hold one is taken. If there are none,
 	// [os.TempDir] and /var/tmp.
 	TempDirs []string
+
+	// Loop has the image and its devices mounted by loop devices also where
+	// the kernel mounts files, which is better.
+	Loop bool
 }
 
 // Image is a mounted image. Its methods may be called concurrently, but for
@@ -52,29 +56,54 @@ func Mount(runs iter.Seq[attr.Run], opts Options) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := mount(opts.TempDirs, "", im)
+	fd, err := mount(place{opts.TempDirs, opts.Loop, ""}, im)
 	if err != nil {
 		return nil, err
 	}
 	return &Image{fd, ds.byFile, len(im.inodes) - 2}, nil // without the root and the probe
 }
 
+// place says where to mount an image.
+type place struct {
+	dirs   []string // as in Options
+	loop   bool     // as in Options
+	source string   // as in TreeOptions; if empty, it is a descriptor of this process
+}
+
 // mount mounts an image that it writes into a file in the first of the
-// directories that can hold it, and returns the descriptor of the mount. The
-// source is that of [TreeOptions]; if empty, it is a descriptor of this process.
-func mount(dirs []string, source string, im *image) (fd int, err error) {
-	if len(dirs) == 0 {
-		dirs = []string{os.TempDir(), "/var/tmp"}
+// directories that can hold it, and returns the descriptor of the mount. If none
+// can, or the kernel mounts no files, it tries again by loop devices.
+func mount(p place, im *image) (fd int, err error) {
+	if len(p.dirs) == 0 {
+		p.dirs = []string{os.TempDir(), "/var/tmp"}
 	}
 	if err := im.layout(); err != nil {
 		return -1, err
 	}
-	before := queues()
-	var failed error
-	for _, dir := range dirs {
-		fd, err := mountIn(dir, source, im)
-		if err == nil {
+	if !p.loop {
+		before := queues()
+		if fd, err = mountFirst(p, im); err == nil {
 			raiseReadAhead(before)
+			return fd, nil
+		}
+		if !errors.Is(err, errPlace) {
+			return -1, err
+		}
+		p.loop = true
+	}
+	fd, lerr := mountFirst(p, im)
+	if lerr != nil && err != nil {
+		lerr = fmt.Errorf("%w; %w", err, lerr)
+	}
+	return fd, lerr
+}
+
+// mountFirst mounts in the first directory where that is possible.
+func mountFirst(p place, im *image) (fd int, err error) {
+	var failed error
+	for _, dir := range p.dirs {
+		fd, err := mountIn(dir, p, im)
+		if err == nil {
 			return fd, nil
 		}
 		if failed != nil {
@@ -93,7 +122,7 @@ func mount(dirs []string, source string, im *image) (fd int, err error) {
 var errPlace = errors.New("bad place for an image")
 
 // mountIn is mount by means of a file in dir.
-func mountIn(dir, source string, im *image) (fd int, err error) {
+func mountIn(dir string, p place, im *image) (fd int, err error) {
 	fsys, err := unix.Fsopen("erofs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, unavailable(refused(err))
@@ -102,24 +131,36 @@ func mountIn(dir, source string, im *image) (fd int, err error) {
 	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
 	if err == nil {
 		defer f.Close() // the mount holds it
-		err = suits(f)
+		if !p.loop {
+			err = suits(f)
+		}
+	}
+	if err == nil {
+		err = im.write(f)
 	}
 	if err != nil {
 		return -1, unavailable(fmt.Errorf("image in %s: %w", dir, classed{err, errPlace}))
 	}
-	if err := im.write(f); err != nil {
-		return -1, unavailable(fmt.Errorf("image in %s: %w", dir, classed{err, errPlace}))
+	files := []*os.File{f} // that the kernel mounts
+	for _, d := range im.devices {
+		files = append(files, d.file)
 	}
-	path := procPath(f.Fd())
-	if source != "" {
-		names, err := named(source, path)
+	if p.loop {
+		if files, err = loopAll(files); err != nil {
+			return -1, unavailable(err)
+		}
+		defer closeAll(files) // the mount holds them
+	}
+	path := procPath(files[0].Fd())
+	if p.source != "" {
+		names, err := named(p.source, path)
 		if err != nil {
 			return -1, err
 		}
 		defer unix.Close(names)
-		path = procPath(uintptr(names)) + "/" + source
+		path = procPath(uintptr(names)) + "/" + p.source
 	}
-	fd, err = attach(fsys, path, im.devices)
+	fd, err = attach(fsys, path, files[1:])
 	if errors.Is(err, unix.ENOTBLK) {
 		err = fmt.Errorf("image in %s: %w", dir, classed{errors.New("the kernel mounts no files (Linux does since 6.12), or none of that file system"), errPlace})
 	}
@@ -178,9 +219,9 @@ func named(source, path string) (fd int, err error) {
 	return fd, nil
 }
 
-// attach mounts the image with the devices, fsys being what fsopen returned, and
+// attach mounts the image with the files of the devices, fsys being what fsopen returned, and
 // returns the descriptor of the mount.
-func attach(fsys int, image string, devices []*device) (int, error) {
+func attach(fsys int, image string, devices []*os.File) (int, error) {
 	fail := func(op string, err error) (int, error) {
 		if text := messages(fsys); text != "" {
 			return -1, fmt.Errorf("%s: %w: %s", op, err, text)
@@ -191,8 +232,8 @@ func attach(fsys int, image string, devices []*device) (int, error) {
 		return fail("erofs source", err)
 	}
 	for _, d := range devices {
-		if err := unix.FsconfigSetString(fsys, "device", procPath(d.file.Fd())); err != nil {
-			return fail("erofs device "+d.file.Name(), err)
+		if err := unix.FsconfigSetString(fsys, "device", procPath(d.Fd())); err != nil {
+			return fail("erofs device "+d.Name(), err)
 		}
 	}
 	if err := unix.FsconfigSetFlag(fsys, "ro"); err != nil {

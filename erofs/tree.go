@@ -32,8 +32,9 @@ type TreeOptions struct {
 	// Private keeps group and others out of the root directory.
 	Private bool
 
-	// TempDirs as in [Options].
+	// TempDirs and Loop as in [Options].
 	TempDirs []string
+	Loop     bool
 }
 
 // MaxSource is how long [TreeOptions.Source] may be, in bytes. The kernel takes
@@ -71,7 +72,7 @@ func MountTree(ctx context.Context, dir string, tree fs.FS, opts TreeOptions) (C
 	if b.unserved.Count > 0 {
 		return Counts{}, &b.unserved
 	}
-	fd, err := mount(opts.TempDirs, cmp.Or(opts.Source, "erofs/tree"), &b.image)
+	fd, err := mount(place{opts.TempDirs, opts.Loop, cmp.Or(opts.Source, "erofs/tree")}, &b.image)
 	if err != nil {
 		return Counts{}, err
 	}

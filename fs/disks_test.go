@@ -2,6 +2,7 @@ package fs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +15,9 @@ import (
 	"github.com/snapfs/snapfs/erofs"
 )
 
-// TestPassthroughDisks has the files that the kernel reads on the file systems
-// that people keep backups on.
-func TestPassthroughDisks(t *testing.T) {
+// TestDisks has the files that the kernel reads on the file systems that people
+// keep backups on, for both engines that have it do so.
+func TestDisks(t *testing.T) {
 	wantFUSE(t)
 	if os.Geteuid() != 0 {
 		t.Skip("only root makes file systems")
@@ -36,18 +37,41 @@ func TestPassthroughDisks(t *testing.T) {
 			disk.mount(t, dir)
 			tree := fstest.MapFS{"f": {Data: noise(300_001), Mode: 0444}, "g": {Data: noise(600), Mode: 0444}}
 			packed, runs := packIn(t, dir, tree)
-			s := testMount(t, packed, Options{Backing: testImage(t, runs), MinBacked: 1})
-			if err := s.Passthrough(); err != nil {
-				noPassthrough(t, err)
-			}
-			compareTrees(t, s.Dir(), tree)
-			if n := s.Counters()["read"].Bytes; n != 0 {
-				t.Errorf("the server was asked for %d bytes", n)
+			for _, loop := range []bool{false, true} {
+				t.Run(fmt.Sprintf("passthrough,loop=%v", loop), func(t *testing.T) {
+					s := testMount(t, packed, Options{Backing: testImageBy(t, runs, erofs.Options{Loop: loop}), MinBacked: 1})
+					if err := s.Passthrough(); err != nil {
+						noPassthrough(t, err)
+					}
+					compareTrees(t, s.Dir(), tree)
+					if n := s.Counters()["read"].Bytes; n != 0 {
+						t.Errorf("the server was asked for %d bytes", n)
+					}
+				})
+				t.Run(fmt.Sprintf("kernel,loop=%v", loop), func(t *testing.T) {
+					mnt := t.TempDir()
+					opts := erofs.TreeOptions{Source: ImageSource(0, disk.name), Loop: loop}
+					counts, err := erofs.MountTree(t.Context(), mnt, packed, opts)
+					if errors.Is(err, erofs.ErrUnavailable) {
+						noPassthrough(t, err)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					compareTrees(t, mnt, tree)
+					if counts.Files != len(tree) {
+						t.Errorf("%+v, want %d files where they lie", counts, len(tree))
+					}
+					if err := Unmount(mnt, false); err != nil {
+						t.Fatal(err)
+					}
+				})
 			}
 		})
 	}
-	// An image there is another thing: the kernel does not mount it, or FUSE
-	// does not take a stack as deep as overlayfs, EROFS, FUSE.
+	// An image there is another thing: the kernel does not mount it, and takes a
+	// loop device; or it does, and FUSE does not take a stack as deep as
+	// overlayfs, EROFS, FUSE.
 	t.Run("image on overlay", func(t *testing.T) {
 		dir := t.TempDir()
 		overlay(t, dir)
@@ -63,9 +87,6 @@ func TestPassthroughDisks(t *testing.T) {
 		defer image.Close()
 		t.Run("mounted", func(t *testing.T) {
 			s := testMount(t, packed, Options{Backing: image, MinBacked: 1})
-			if err := s.Passthrough(); err == nil {
-				t.Error("the kernel takes it")
-			}
 			compareTrees(t, s.Dir(), tree)
 		})
 	})

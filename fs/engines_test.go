@@ -42,7 +42,12 @@ func mountPacked(t testing.TB, tree iofs.FS, opts Options) *Server {
 // is not possible.
 func testImage(t testing.TB, extents []attr.Run) *erofs.Image {
 	t.Helper()
-	image, err := erofs.Mount(slices.Values(extents), erofs.Options{})
+	return testImageBy(t, extents, erofs.Options{})
+}
+
+func testImageBy(t testing.TB, extents []attr.Run, opts erofs.Options) *erofs.Image {
+	t.Helper()
+	image, err := erofs.Mount(slices.Values(extents), opts)
 	if errors.Is(err, erofs.ErrUnavailable) {
 		noPassthrough(t, err)
 	}

@@ -21,7 +21,8 @@ const (
 )
 
 type engineFlags struct {
-	Engine         string `enum:"auto,passthrough,plain,kernel" default:"auto" env:"SNAPFS_ENGINE" help:"How files are read: passthrough, by the kernel alone, as fast as files on disk (root, Linux 6.12); plain, through this process; auto, the first where it can be had; or kernel, which also does without this process for names, and without .snapfs but for --control."`
+	Engine         string `enum:"auto,passthrough,plain,kernel" default:"auto" env:"SNAPFS_ENGINE" help:"How files are read: passthrough, by the kernel alone, as fast as files on disk (root, Linux 6.12, or loop devices); plain, through this process; auto, the first where it can be had; or kernel, which also does without this process for names, and without .snapfs but for --control."`
+	Loop           bool   `name:"loop-devices" env:"SNAPFS_LOOP_DEVICES" hidden:"" help:"Have the kernel read files through loop devices also where it does without."`
 	PassthroughMin int64  `name:"passthrough-min" placeholder:"BYTES" env:"SNAPFS_PASSTHROUGH_MIN" hidden:"" help:"Read smaller files through this process all the same."`
 }
 
@@ -36,7 +37,9 @@ func (e *engineFlags) Validate() error {
 // args returns the flags as arguments. The zero value is that of a command
 // which no command line was parsed for, such as the demo's.
 func (e *engineFlags) args() []string {
-	return []string{"--engine=" + cmp.Or(e.Engine, engineAuto), fmt.Sprintf("--passthrough-min=%d", e.PassthroughMin)}
+	return []string{
+		"--engine=" + cmp.Or(e.Engine, engineAuto), fmt.Sprintf("--loop-devices=%v", e.Loop), fmt.Sprintf("--passthrough-min=%d", e.PassthroughMin),
+	}
 }
 
 // image is what the kernel is to read files from. It must be closed after the
@@ -55,7 +58,7 @@ func (e *engineFlags) image(t *space.Tree, opts *fs.Options) (*image, error) {
 		return none(errors.New("--engine plain"))
 	}
 	least := cmp.Or(e.PassthroughMin, fs.DefaultMinBacked)
-	m, err := erofs.Mount(t.Runs(least), erofs.Options{})
+	m, err := erofs.Mount(t.Runs(least), erofs.Options{Loop: e.Loop})
 	switch {
 	case err != nil && e.Engine != enginePassthrough:
 		return none(err)
@@ -76,7 +79,7 @@ func (e *engineFlags) check(s *fs.Server) error {
 
 func noPassthrough(err error) error {
 	err = &codeError{fmt.Errorf("--engine passthrough: %w", err), exitMountPoint}
-	return hint.Wrap(err, "it takes root, Linux 6.12 or later, and a TMPDIR on a disk, not tmpfs or overlayfs; without --engine, mount takes what there is")
+	return hint.Wrap(err, "it takes root, and Linux 6.12 with a TMPDIR on a disk, or loop devices; without --engine, mount takes what there is")
 }
 
 // engine is what status.json and mount -v say about how files are read.

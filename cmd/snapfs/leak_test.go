@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,14 +25,14 @@ func TestNothingLeft(t *testing.T) {
 	if os.Geteuid() != 0 || !haveFUSE(t) {
 		t.Skip("only root mounts a disk")
 	}
-	engines := []string{enginePlain}
+	engines := [][]string{{enginePlain}}
 	if why := passthrough(); why == nil {
-		engines = append(engines, enginePassthrough)
+		engines = append(engines, []string{enginePassthrough}, []string{enginePassthrough, "--loop-devices"})
 	} else {
 		t.Logf("no passthrough: %v", why)
 	}
 	disk := newDisk(t)
-	for _, engine := range engines {
+	for _, flags := range engines {
 		for how, end := range map[string]func(t *testing.T, mnt string, server int){
 			"umount": func(t *testing.T, mnt string, server int) { command(t, "snapfs", "umount", mnt) },
 			"signal": func(t *testing.T, mnt string, server int) { kill(t, server, unix.SIGTERM) },
@@ -54,16 +55,17 @@ func TestNothingLeft(t *testing.T) {
 				f.Close()
 			},
 		} {
-			t.Run(engine+"/"+how, func(t *testing.T) {
+			t.Run(strings.Join(flags, " ")+"/"+how, func(t *testing.T) {
 				dir := disk.mount(t)
 				mnt := t.TempDir()
-				cmd := exec.Command("snapfs", "mount", "--engine", engine, "--passthrough-min=1", filepath.Join(dir, "snap"), mnt)
+				args := append([]string{"mount", "--passthrough-min=1", "--engine"}, flags...)
+				cmd := exec.Command("snapfs", append(args, filepath.Join(dir, "snap"), mnt)...)
 				cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("mount: %v: %s", err, out)
 				}
 				t.Cleanup(func() { unmountBelow(t, mnt) })
-				server := openServer(t, mnt, engine)
+				server := openServer(t, mnt, flags[0])
 				command(t, "grep", "-r", "-q", "cpu", filepath.Join(mnt, "telemetry"))
 				end(t, mnt, server)
 				disk.unmount(t)

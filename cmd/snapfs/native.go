@@ -71,7 +71,7 @@ func (c *mountCmd) mountTree(a *App, t *space.Tree, id uint64) (erofs.Counts, er
 	counts, err := erofs.MountTree(a.ctx, c.Dir, files{t}, erofs.TreeOptions{
 		Source: fs.ImageSource(id, filepath.Base(c.Snap)),
 		UID:    owner(c.UID, os.Getuid()), GID: owner(c.GID, os.Getgid()),
-		Perm: opts.Perms(), Private: !c.AllowOther,
+		Perm: opts.Perms(), Private: !c.AllowOther, Loop: c.Loop,
 	})
 	return counts, noKernel(err)
 }
@@ -143,7 +143,7 @@ func noKernel(err error) error {
 		return err
 	}
 	var unserved *erofs.UnservedError
-	h := "it takes root, Linux 6.12 or later, and a TMPDIR on a disk, not tmpfs or overlayfs; without --engine, mount takes what there is"
+	h := "it takes root, and Linux 6.12 with a TMPDIR on a disk, or loop devices; without --engine, mount takes what there is"
 	if errors.As(err, &unserved) {
 		h = "mount with --engine passthrough, or without --engine: then only these files fail"
 	}
