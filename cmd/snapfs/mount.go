@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -133,6 +134,8 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return err
 	}
+	collect := sync.OnceFunc(rarely())
+	defer collect()
 	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl || c.Control != "", ShowHashes: c.ShowHashes, Status: status})
 	if err != nil {
 		return err
@@ -186,7 +189,8 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	if err != nil {
 		return errors.Join(err, s.Detach())
 	}
-	debug.FreeOSMemory() // what opening needed and serving does not
+	collect()
+	defer time.AfterFunc(settled, debug.FreeOSMemory).Stop() // what opening needed and serving does not
 	warn(t.Chain(), log)
 	stop := watch(t.Chain(), s, log)
 	err = s.Run(signals)
@@ -203,6 +207,17 @@ func warn(c *chain.Chain, log *slog.Logger) {
 	for _, w := range c.Warnings() {
 		log.Warn(w.String(), "code", w.Code, "file", w.File)
 	}
+}
+
+// settled is how long after mounting memory is given back: not at once, for who
+// has mounted is about to look, and both take all processors.
+const settled = 500 * time.Millisecond
+
+// rarely has the garbage collector run less often until it is told otherwise:
+// nearly all of what opening makes stays.
+func rarely() (undo func()) {
+	before := debug.SetGCPercent(400)
+	return func() { debug.SetGCPercent(before) }
 }
 
 // options returns what the flags say of the files in a mount.
