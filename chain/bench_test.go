@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +90,43 @@ func readAll(b *testing.B, name string) {
 			}
 		}
 	}
+}
+
+// BenchmarkMemory measures what an open layer of 200,000 files keeps in memory,
+// its tree included, beyond the names: each is kept whole in the index, and its
+// last element in the tree.
+func BenchmarkMemory(b *testing.B) {
+	const n = 200_000
+	path := longChain(b, 1, n)
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var kept int64
+	for b.Loop() {
+		before := heap()
+		c, err := chain.Open(path, chain.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		v, err := c.At(chain.Latest)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := v.Stat("."); err != nil {
+			b.Fatal(err)
+		}
+		kept = heap() - before
+		for f := range v.Files() {
+			kept -= int64(len(f.Name) + len(f.Name) - strings.LastIndexByte(f.Name, '/') - 1)
+		}
+		if err := c.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(kept)/n, "B/member")
 }
 
 // BenchmarkViews makes the views of all points of an open chain.

@@ -132,18 +132,18 @@ func (c *Chain) check(keep bool) error {
 			continue
 		}
 		usable = true
-		if d := l.Manifest.Dialect; d != Unknown {
+		if d := l.listing.dialect; d != Unknown {
 			if first == nil {
 				first = l
 			}
-			if d != first.Manifest.Dialect {
-				err := fmt.Errorf("%w: the manifest of %s has %v, that of %s has %v", ErrBroken, first.Path, first.Manifest.Dialect, l.Path, d)
+			if d != first.listing.dialect {
+				err := fmt.Errorf("%w: the manifest of %s has %v, that of %s has %v", ErrBroken, first.Path, first.listing.dialect, l.Path, d)
 				if !keep {
 					return hint.Wrap(err, "these are backups of two servers; open one by itself: snapfs info %s", hint.Quote(l.Path))
 				}
 				l.Err = cmp.Or(l.Err, err)
 				c.warnings = append(c.warnings, Warning{Code: MixedDialect, Layer: l.Name, File: l.Path,
-					Text: fmt.Sprintf("its manifest has %v, that of layer %s has %v", d, first.Name, first.Manifest.Dialect)})
+					Text: fmt.Sprintf("its manifest has %v, that of layer %s has %v", d, first.Name, first.listing.dialect)})
 			}
 		}
 		if before != nil && !l.Time.IsZero() && l.Time.Before(before.Time) {
@@ -158,7 +158,7 @@ func (c *Chain) check(keep bool) error {
 		return bad
 	}
 	if first != nil {
-		c.dialect = first.Manifest.Dialect
+		c.dialect = first.listing.dialect
 		for _, l := range c.layers {
 			if l.index != nil && !l.HasManifest {
 				c.warnings = append(c.warnings, Warning{Code: NoManifest, Layer: l.Name, File: l.Path,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -23,7 +22,6 @@ type Layer struct {
 	Size        int64     `json:"size"`          // bytes of the tar
 	Time        time.Time `json:"time,omitzero"` // when the backup was taken; zero if the layer does not tell
 	HasManifest bool      `json:"manifest"`      // whether it has one that can be read
-	Manifest    Manifest  `json:"-"`             // empty unless HasManifest
 	Err         error     `json:"-"`             // what cut the index short; nil for a whole layer
 
 	number   int
@@ -32,14 +30,15 @@ type Layer struct {
 	index    *tarindex.Index // nil if nothing could be indexed
 	early    *early          // what was read for the prediction, until it is used
 	records  []record        // without the manifest, sorted by path
+	listing  listing         // the manifest; empty unless HasManifest
 	manifest int             // member that is the manifest, -1 if none
 	warnings []Warning
 }
 
 // early is the manifest as the first member, read before the others are known.
 type early struct {
-	manifest Manifest
-	err      error
+	draft *draft
+	err   error
 }
 
 // layerName returns the name of the i-th layer.
@@ -87,8 +86,10 @@ func openLayer(path string, number int) (*Layer, error) {
 		return l, nil
 	}
 	l.list()
-	l.readManifest()
-	l.join()
+	if d := l.readManifest(); d != nil {
+		l.join(d)
+		d.free()
+	}
 	l.report(err)
 	return l, nil
 }
@@ -124,13 +125,12 @@ func (l *Layer) predict(first tarindex.Entry, content io.ReaderAt) []int64 {
 	if first.Path != ManifestName {
 		return nil
 	}
-	m, err := ReadManifest(io.NewSectionReader(content, 0, first.Size))
-	l.early = &early{m, err}
-	sizes := make([]int64, len(m.Files))
-	for i, f := range m.Files {
-		sizes[i] = f.Size
+	d, err := readDraft(io.NewSectionReader(content, 0, first.Size))
+	l.early = &early{d, err}
+	if err != nil {
+		return nil
 	}
-	return sizes
+	return d.sizes
 }
 
 // list makes the records of the members that are not shadowed by a later one of
@@ -163,9 +163,9 @@ func (l *Layer) list() {
 }
 
 // readManifest takes the member called "manifest" out of the records and reads
-// it. Its header time is when the backup was taken (FORMAT: it is written
-// first, at the moment of streaming).
-func (l *Layer) readManifest() {
+// it; nil if there is none. Its header time is when the backup was taken (FORMAT:
+// it is written first, at the moment of streaming).
+func (l *Layer) readManifest() *draft {
 	at, ok := slices.BinarySearchFunc(l.records, ManifestName, byPath)
 	if !ok {
 		for _, e := range l.index.All() {
@@ -173,20 +173,21 @@ func (l *Layer) readManifest() {
 				l.Time = e.ModTime
 			}
 		}
-		return
+		return nil
 	}
 	i := int(l.records[at].member)
 	e := l.index.Entry(i)
 	if !e.Mode.IsRegular() {
-		return
+		return nil
 	}
+	var d *draft
 	var err error
 	if l.early != nil && i == 0 {
-		l.Manifest, err = l.early.manifest, l.early.err
+		d, err = l.early.draft, l.early.err
 	} else if r, contentErr := l.index.Content(i); contentErr != nil {
 		err = contentErr
 	} else {
-		l.Manifest, err = ReadManifest(io.NewSectionReader(r, 0, e.Size))
+		d, err = readDraft(io.NewSectionReader(r, 0, e.Size))
 	}
 	l.early = nil
 	if e.ModTime.Unix() > 0 {
@@ -194,39 +195,37 @@ func (l *Layer) readManifest() {
 	}
 	if err != nil {
 		l.warn(BadManifest, e.Name, "manifest at offset %d: %v", e.DataOffset, err)
-		return
+		return nil
 	}
 	l.HasManifest, l.manifest = true, i
 	l.records = slices.Delete(l.records, at, at+1)
 	if i != 0 {
 		l.warn(ManifestNotFirst, e.Name, "the manifest is member %d, not the first", i+1)
 	}
+	return d
 }
 
 // join ties each record to its entry in the manifest, and adds records for the
 // files that the manifest promises and the tar does not hold.
-func (l *Layer) join() {
-	if !l.HasManifest {
-		return
-	}
-	if len(l.Manifest.Files) > math.MaxInt32 {
-		l.Manifest.Files = l.Manifest.Files[:math.MaxInt32]
-	}
+func (l *Layer) join(d *draft) {
+	l.listing = d.listing
+	plain := make([]bool, d.len()) // entries that are the member which has their record
 	var absent []record
 	at, last := 0, ""
-	for i, f := range l.Manifest.Files {
+	for i := range d.len() {
 		// Nearly always the files are the members, one by one: then there is
-		// nothing to look for, and one string is enough for both.
+		// nothing to look for, and to keep.
 		if at < len(l.records) && l.records[at].listed < 0 {
-			if name := l.index.Name(int(l.records[at].member)); name == f.Name {
+			member := int(l.records[at].member)
+			if string(d.name(i)) == l.index.Name(member) {
 				l.records[at].listed = int32(i)
-				l.Manifest.Files[i].Name = name
+				plain[i] = d.sizes[i] == l.index.Size(member)
 				last = l.records[at].path
 				at++
 				continue
 			}
 		}
-		path, _ := names.Path(f.Name)
+		path, _ := names.Path(string(d.name(i)))
 		if path == "." {
 			path = names.Element(path) // no file can be the root
 		}
@@ -240,14 +239,51 @@ func (l *Layer) join() {
 			continue
 		}
 		r := &l.records[at]
-		if r.listed >= 0 && !f.Stamp.Newer(l.Manifest.Files[r.listed].Stamp) {
-			continue
+		if r.listed >= 0 {
+			if !l.listing.stamp(int32(i)).Newer(l.listing.stamp(r.listed)) {
+				continue
+			}
+			plain[r.listed] = false
 		}
 		r.listed = int32(i)
 	}
+	for i, plain := range plain {
+		if !plain {
+			l.listing.odd = append(l.listing.odd, oddFile{int32(i), string(d.name(i)), d.sizes[i]})
+		}
+	}
+	l.listing.trim()
 	slices.SortStableFunc(absent, func(a, b record) int { return strings.Compare(a.path, b.path) })
 	absent = slices.CompactFunc(absent, func(a, b record) bool { return a.path == b.path })
 	l.records = merge(l.records, absent)
+}
+
+// Manifest returns the manifest of the layer, as it is; empty unless HasManifest.
+// It is made anew each time.
+func (l *Layer) Manifest() Manifest {
+	m := Manifest{Dialect: l.listing.dialect}
+	if l.listing.null || !l.HasManifest {
+		return m
+	}
+	m.Files = make([]ManifestFile, len(l.listing.stamps))
+	for _, r := range l.records {
+		if r.listed >= 0 {
+			m.Files[r.listed] = l.entry(r)
+		}
+	}
+	for _, o := range l.listing.odd {
+		m.Files[o.number] = ManifestFile{o.name, o.size, l.listing.stamp(o.number)}
+	}
+	return m
+}
+
+// entry returns the entry in the manifest of a record that has one.
+func (l *Layer) entry(r record) ManifestFile {
+	if o := l.listing.oddity(r.listed); o != nil {
+		return ManifestFile{o.name, o.size, l.listing.stamp(r.listed)}
+	}
+	member := int(r.member)
+	return ManifestFile{l.index.Name(member), l.index.Size(member), l.listing.stamp(r.listed)}
 }
 
 // report says what is odd about the layer, err being what cut its index short.
@@ -256,17 +292,17 @@ func (l *Layer) report(err error) {
 	for _, r := range l.records {
 		switch {
 		case r.member < 0:
-			missing = append(missing, l.Manifest.Files[r.listed].Name)
+			missing = append(missing, l.entry(r).Name)
 		case r.listed < 0:
 			if i := int(r.member); l.HasManifest && l.index.Mode(i).IsRegular() {
 				name := l.index.Name(i)
 				l.warn(Unlisted, name, "%q is not in the manifest", name)
 			}
 		default:
-			f := &l.Manifest.Files[r.listed]
-			if size := l.index.Size(int(r.member)); size != f.Size {
+			o := l.listing.oddity(r.listed)
+			if size := l.index.Size(int(r.member)); o != nil && size != o.size {
 				name := l.index.Name(int(r.member))
-				l.warn(SizeMismatch, name, "%q has %d bytes, but %d in the manifest", name, size, f.Size)
+				l.warn(SizeMismatch, name, "%q has %d bytes, but %d in the manifest", name, size, o.size)
 			}
 		}
 	}
@@ -277,7 +313,7 @@ func (l *Layer) report(err error) {
 		l.warn(BadHeader, "", "%v", err)
 	}
 	if len(missing) > 0 {
-		l.warn(Missing, missing[0], "%d of the %d files in the manifest are not in the tar: %s", len(missing), len(l.Manifest.Files), few(missing))
+		l.warn(Missing, missing[0], "%d of the %d files in the manifest are not in the tar: %s", len(missing), len(l.listing.stamps), few(missing))
 		if l.number > 0 {
 			l.warnings[len(l.warnings)-1].Hint = "older copies of them may be in the point before: --at " + layerName(l.number-1)
 		}

@@ -90,7 +90,23 @@ type jsonFile struct {
 // servers do, and no more than it needs to. Errors match [ErrManifest], except
 // those of r.
 func ReadManifest(r io.Reader) (Manifest, error) {
-	var m Manifest
+	d, err := readDraft(r)
+	if err != nil {
+		return Manifest{}, err
+	}
+	defer d.free()
+	return d.manifest(), nil
+}
+
+// readDraft is ReadManifest. The draft is to be freed.
+func readDraft(r io.Reader) (d *draft, err error) {
+	d = drafts.Get().(*draft)
+	defer func() {
+		if err != nil {
+			d.free()
+			d = nil
+		}
+	}()
 	size := int64(0)
 	if s, ok := r.(interface{ Size() int64 }); ok {
 		size = max(s.Size(), 0)
@@ -99,49 +115,61 @@ func ReadManifest(r io.Reader) (Manifest, error) {
 	if again {
 		start, err := s.Seek(0, io.SeekCurrent)
 		if err != nil {
-			return m, err
+			return d, err
 		}
-		if m, ok := scanManifest(io.LimitReader(r, maxManifest), size); ok {
-			return m, nil
+		if d.scan(io.LimitReader(r, maxManifest), size) {
+			return d, nil
 		}
+		d.reset()
 		if _, err := s.Seek(start, io.SeekStart); err != nil {
-			return m, err
+			return d, err
 		}
 	}
 	var buf bytes.Buffer
 	buf.Grow(int(min(size, 16<<20)) + bytes.MinRead) // a start; the size may be a lie
 	if _, err := buf.ReadFrom(io.LimitReader(r, maxManifest+1)); err != nil {
-		return m, err
+		return d, err
 	}
 	b := buf.Bytes()
 	if len(b) > maxManifest {
-		return m, fmt.Errorf("%w: more than %d bytes", ErrManifest, maxManifest)
+		return d, fmt.Errorf("%w: more than %d bytes", ErrManifest, maxManifest)
 	}
 	if !again {
-		if m, ok := scanManifest(bytes.NewReader(b), int64(len(b))); ok {
-			return m, nil
+		if d.scan(bytes.NewReader(b), int64(len(b))) {
+			return d, nil
 		}
+		d.reset()
 	}
+	return d, d.parse(b)
+}
+
+// parse reads any manifest into an empty draft.
+func (d *draft) parse(b []byte) error {
 	var wire jsonManifest
 	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&wire); err != nil {
-		return m, fmt.Errorf("%w: %w", ErrManifest, err)
+		return fmt.Errorf("%w: %w", ErrManifest, err)
 	}
 	if wire.Files == nil {
 		// {"files":null} is what a release candidate writes when nothing changed.
 		if !bytes.Contains(b, []byte(`"files"`)) {
-			return m, fmt.Errorf("%w: no list of files", ErrManifest)
+			return fmt.Errorf("%w: no list of files", ErrManifest)
 		}
-		return m, nil
+		d.null = true
+		return nil
 	}
-	m.Files = make([]ManifestFile, 0, len(*wire.Files))
+	var m Manifest
 	for i, f := range *wire.Files {
 		file, err := m.decode(f)
 		if err != nil {
-			return Manifest{}, fmt.Errorf("%w: file %d: %w", ErrManifest, i, err)
+			return fmt.Errorf("%w: file %d: %w", ErrManifest, i, err)
 		}
 		m.Files = append(m.Files, file)
 	}
-	return m, nil
+	d.dialect = m.Dialect
+	for _, f := range m.Files {
+		d.add([]byte(f.Name), f.Size, f.Stamp)
+	}
+	return nil
 }
 
 // decode checks one file, and that it speaks the dialect of those before it.

@@ -81,12 +81,14 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"files":[{"name":"a","size":1,"index":2},{"name":"b","size":10,"index":20}]}`), int64(64))
 	f.Add([]byte(`{"files":[{"name":"a","size":1,"lastModified":"2015-11-02T03:04:05.5+01:00"}]} `), int64(64))
 	f.Add([]byte(`{"files":null}`), int64(64))
+	f.Add([]byte("{\"files\": [{\"name\": \"a\", \"size\": 1, \"index\": 2}, {\"name\" :\"b\",\"size\":10\t,\"index\":20 }\r\n]\n}"), int64(64))
 	f.Fuzz(func(t *testing.T, b []byte, size int64) {
-		fast, ok := scanManifest(bytes.NewReader(b), size)
-		if !ok {
+		d := new(draft)
+		if !d.scan(bytes.NewReader(b), size) {
 			_, _ = ReadManifest(bytes.NewReader(b))
 			return
 		}
+		fast := d.manifest()
 		var wire jsonManifest
 		if err := json.NewDecoder(bytes.NewReader(b)).Decode(&wire); err != nil {
 			t.Fatalf("%q: the fast path took what encoding/json refuses: %v", b, err)

@@ -59,7 +59,7 @@ func (c *Chain) replaces(r, old record) bool {
 }
 
 func (c *Chain) stamp(r record) Stamp {
-	return c.layers[r.layer].Manifest.Files[r.listed].Stamp
+	return c.layers[r.layer].listing.stamp(r.listed)
 }
 
 // gallop returns the first index at or after from whose path is not before

@@ -13,126 +13,129 @@ const (
 	manifestStart = `{"files":[`
 	maxScanned    = 4 << 10  // bytes of an entry that is read the short way
 	maxTrusted    = 32 << 20 // bytes of manifest that memory is taken for at once
-	nameBlock     = 8 << 10  // bytes of names that are stored together
 )
 
 // readers are used for one manifest after the other.
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
 
-// manifestScanner decodes a manifest that looks exactly as the servers write
-// it: keys in their order, no white space, plain names. It holds neither the
-// text nor a string for each name.
-type manifestScanner struct {
-	m     Manifest
-	names []byte // of the last files of m, one after the other
-	ends  []int  // of each in there
-}
-
-// scanManifest reads a manifest of about size bytes. ok is false if it is not
-// exactly as servers write it, and then encoding/json decides what it is.
-// Manifests are most of the work of opening a long chain, and this is several
-// times as fast.
-func scanManifest(r io.Reader, size int64) (m Manifest, ok bool) {
+// scan reads a manifest of about size bytes into an empty draft. It returns
+// false if the manifest does not have the keys that servers write, in their
+// order, and plain names; then encoding/json decides what it is. Manifests are
+// most of the work of opening a long chain, and this is several times as fast.
+func (d *draft) scan(r io.Reader, size int64) bool {
 	in := readers.Get().(*bufio.Reader)
 	in.Reset(r)
 	defer func() {
 		in.Reset(nil)
 		readers.Put(in)
 	}()
-	if b, _ := in.Peek(len(manifestStart)); string(b) != manifestStart {
-		return Manifest{}, false
-	}
-	_, _ = in.Discard(len(manifestStart)) // it is in the buffer
-	var s manifestScanner
-	for {
-		b, err := in.Peek(maxScanned)
-		if err != nil && err != io.EOF {
-			return Manifest{}, false
+	b, _ := in.Peek(maxScanned)
+	rest, ok := cut(b, manifestStart)
+	for ok {
+		_, _ = in.Discard(len(b) - len(rest)) // it is in the buffer
+		var err error
+		if b, err = in.Peek(maxScanned); err != nil && err != io.EOF {
+			return false
 		}
-		rest, ok := s.file(b)
-		if !ok {
-			return Manifest{}, false
+		if rest, ok = d.file(b); !ok {
+			return false
 		}
-		if len(s.m.Files) == 1 {
+		if d.len() == 1 {
 			// The size may be a lie, so it is only a start.
-			s.m.Files = append(make([]ManifestFile, 0, 1+min(max(size, 0), maxTrusted)/int64(len(b)-len(rest))), s.m.Files...)
+			d.grow(int(min(max(size, 0), maxTrusted) / int64(len(b)-len(rest))))
 		}
-		if bytes.HasPrefix(rest, []byte(`]}`)) {
-			s.flush()
-			return s.m, true
+		if _, end := cut(rest, `]}`); end {
+			return true
 		}
-		if rest, ok = bytes.CutPrefix(rest, []byte(`,`)); !ok {
-			return Manifest{}, false
-		}
-		_, _ = in.Discard(len(b) - len(rest))
+		rest, ok = cut(rest, `,`)
 	}
+	return false
 }
 
 // file decodes one file at the start of b.
-func (s *manifestScanner) file(b []byte) (rest []byte, ok bool) {
-	var f ManifestFile
-	if rest, ok = bytes.CutPrefix(b, []byte(`{"name":"`)); !ok {
+func (d *draft) file(b []byte) (rest []byte, ok bool) {
+	if rest, ok = cut(b, `{"name":`); !ok {
 		return nil, false
 	}
 	var name []byte
 	if name, rest, ok = scanName(rest); !ok {
 		return nil, false
 	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(`,"size":`)); !ok {
+	if rest, ok = cut(rest, `,"size":`); !ok {
 		return nil, false
 	}
 	var size uint64
 	if size, rest, ok = scanUint(rest); !ok || size > 1<<62 {
 		return nil, false
 	}
-	f.Size = int64(size)
-
-	d := ByTime
-	if after, isTime := bytes.CutPrefix(rest, []byte(`,"lastModified":"`)); isTime {
-		end := bytes.IndexByte(after[:min(len(after), 41)], '"')
-		if end < 0 {
+	var s Stamp
+	dialect := ByTime
+	if after, isTime := cut(rest, `,"lastModified":`); isTime {
+		if len(after) == 0 || after[0] != '"' {
 			return nil, false
 		}
-		t, err := parseTime(string(after[:end]))
+		end := bytes.IndexByte(after[1:min(len(after), 42)], '"') + 1
+		if end <= 0 {
+			return nil, false
+		}
+		t, err := parseTime(string(after[1:end]))
 		if err != nil {
 			return nil, false
 		}
-		f.Stamp.Time, rest = t, after[end+1:]
-	} else if after, isIndex := bytes.CutPrefix(rest, []byte(`,"index":`)); isIndex {
-		d = ByIndex
-		if f.Stamp.Index, rest, ok = scanUint(after); !ok {
+		s.Time, rest = t, after[end+1:]
+	} else if after, isIndex := cut(rest, `,"index":`); isIndex {
+		dialect = ByIndex
+		if s.Index, rest, ok = scanUint(after); !ok {
 			return nil, false
 		}
 	} else {
 		return nil, false
 	}
-	if s.m.Dialect == Unknown {
-		s.m.Dialect = d
+	if d.dialect == Unknown {
+		d.dialect = dialect
 	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(`}`)); !ok || d != s.m.Dialect {
+	if rest, ok = cut(rest, `}`); !ok || dialect != d.dialect {
 		return nil, false
 	}
-	if len(s.names) > nameBlock {
-		s.flush()
-	}
-	s.names = append(s.names, name...)
-	s.ends = append(s.ends, len(s.names))
-	s.m.Files = append(s.m.Files, f)
+	d.add(name, int64(size), s)
 	return rest, true
 }
 
-// flush gives the last files their names.
-func (s *manifestScanner) flush() {
-	all, start := string(s.names), 0
-	files := s.m.Files[len(s.m.Files)-len(s.ends):]
-	for i, end := range s.ends {
-		files[i].Name, start = all[start:end], end
+// cut cuts a piece of JSON off the start of b, and white space around its parts.
+func cut(b []byte, piece string) (rest []byte, ok bool) {
+	if rest, ok = bytes.CutPrefix(b, []byte(piece)); ok {
+		return space(rest), true
 	}
-	s.names, s.ends = s.names[:0], s.ends[:0]
+	inString := false
+	for i := range len(piece) {
+		if !inString {
+			b = space(b)
+		}
+		if len(b) == 0 || b[0] != piece[i] {
+			return nil, false
+		}
+		if piece[i] == '"' {
+			inString = !inString
+		}
+		b = b[1:]
+	}
+	return space(b), true
 }
 
-// scanName reads a string without escapes up to its closing quote.
+// space returns b without white space at its start.
+func space(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t' || b[0] == '\r') {
+		b = b[1:]
+	}
+	return b
+}
+
+// scanName reads a string that is not empty and has no escapes.
 func scanName(b []byte) (name, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] != '"' {
+		return nil, nil, false
+	}
+	b = b[1:]
 	for i, c := range b {
 		switch {
 		case c == '"':

@@ -114,8 +114,8 @@ type File struct {
 	Ghost   string      // why it is a ghost, see [View.WithGhosts]; "" if it is none
 	Missing bool        // listed in the manifest, but not in the tar
 
-	Listed  *ManifestFile // entry in the manifest of the layer, nil if there is none
-	Written time.Time     // by the header: when the tar was written; zero if Missing
+	Listed  ManifestFile // entry in the manifest of the layer; without a name if there is none
+	Written time.Time    // by the header: when the tar was written; zero if Missing
 
 	member int
 }
@@ -184,13 +184,12 @@ func (v *View) file(r record) File {
 		f.Written, f.member = f.ModTime, int(r.member)
 	}
 	if r.listed >= 0 {
-		m := &l.Manifest.Files[r.listed]
-		f.Listed = m
+		f.Listed = l.entry(r)
 		if r.member < 0 {
-			f.Name, f.Size, f.Missing, f.ModTime = m.Name, m.Size, true, l.Time
+			f.Name, f.Size, f.Missing, f.ModTime = f.Listed.Name, f.Listed.Size, true, l.Time
 		}
-		if !m.Stamp.Time.IsZero() {
-			f.ModTime = m.Stamp.Time
+		if !f.Listed.Stamp.Time.IsZero() {
+			f.ModTime = f.Listed.Stamp.Time
 		}
 	}
 	return f
@@ -203,7 +202,7 @@ func (v *View) Manifest() Manifest {
 	m := Manifest{Dialect: v.chain.dialect, Files: make([]ManifestFile, 0, len(v.records))}
 	for _, r := range v.records {
 		if r.listed >= 0 {
-			m.Files = append(m.Files, v.layer(r).Manifest.Files[r.listed])
+			m.Files = append(m.Files, v.layer(r).entry(r))
 		}
 	}
 	sortFiles(m.Files)
@@ -218,7 +217,7 @@ func (v *View) manifestSize() int64 {
 	n := int64(0)
 	for _, r := range v.records {
 		if r.listed >= 0 {
-			buf = v.layer(r).Manifest.Files[r.listed].appendJSON(buf[:0], m.Dialect)
+			buf = v.layer(r).entry(r).appendJSON(buf[:0], m.Dialect)
 			size += int64(len(buf))
 			n++
 		}

@@ -202,7 +202,7 @@ func (e *exam) contents() error {
 		e.kinds(l)
 		e.times(l)
 		e.order(l)
-		if l.HasManifest && len(l.Manifest.Files) == 0 {
+		if l.HasManifest && len(l.Manifest().Files) == 0 {
 			e.add(EmptyIncrement, l, "", "", "nothing had changed since the backup before: no files")
 		}
 	}
@@ -311,7 +311,7 @@ func (e *exam) times(l *chain.Layer) {
 		last = m
 		sent[m.Name] = m.ModTime
 	}
-	for _, f := range l.Manifest.Files {
+	for _, f := range l.Manifest().Files {
 		// Headers have whole seconds.
 		if at, ok := sent[f.Name]; ok && f.Stamp.Time.Truncate(time.Second).After(at) {
 			e.add(ClockJump, l, f.Name, todo, "%q was last changed at %s by the manifest, and sent before, at %s", f.Name, stamp(f.Stamp.Time), stamp(at))
@@ -328,7 +328,7 @@ func (e *exam) order(l *chain.Layer) {
 	todo := "nothing is lost for snapfs: snapfs restore " + hint.Quote(e.report.Path) + " --target DIR"
 	seen, told := map[string]bool{}, false
 	last := ""
-	for _, f := range l.Manifest.Files {
+	for _, f := range l.Manifest().Files {
 		if seen[f.Name] {
 			e.add(DuplicateEntry, l, f.Name, todo, "the manifest lists %q twice", f.Name)
 		} else if f.Name < last && !told {

@@ -72,7 +72,7 @@ func (e *exam) metas() {
 // metadata, and no file that is there is a shard by its buckets.
 func (e *exam) others() bool {
 	for _, l := range e.layers {
-		if !l.HasManifest || slices.ContainsFunc(l.Manifest.Files, func(f chain.ManifestFile) bool { return f.Name == metaName }) {
+		if !l.HasManifest || slices.ContainsFunc(l.Manifest().Files, func(f chain.ManifestFile) bool { return f.Name == metaName }) {
 			return false
 		}
 	}
@@ -118,7 +118,8 @@ func (e *exam) entries() error {
 			return nil // from here on ages cannot be compared
 		}
 		var stale []string
-		for _, f := range l.Manifest.Files {
+		files := l.Manifest().Files
+		for _, f := range files {
 			if err := e.ctx.Err(); err != nil {
 				return err
 			}
@@ -137,7 +138,7 @@ func (e *exam) entries() error {
 		}
 		if len(stale) > 0 {
 			todo := "it was made for another chain, or renamed; look at it by itself: snapfs info " + hint.Quote(l.Path)
-			e.add(StaleEntry, l, stale[0], todo, "%d of its %d files are older than those of the layers before it, so that it does not belong here: %s", len(stale), len(l.Manifest.Files), few(stale))
+			e.add(StaleEntry, l, stale[0], todo, "%d of its %d files are older than those of the layers before it, so that it does not belong here: %s", len(stale), len(files), few(stale))
 		}
 	}
 	return nil

@@ -80,7 +80,7 @@ func New(ctx context.Context, view *chain.View, opts Options) (*Plan, error) {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		if f.Mode.IsDir() && f.Listed == nil {
+		if f.Mode.IsDir() && f.Listed.Name == "" {
 			continue // the paths of files say as much
 		}
 		x := file{File: f, entry: entryOf(f, dialect)}
@@ -95,7 +95,7 @@ func New(ctx context.Context, view *chain.View, opts Options) (*Plan, error) {
 		case err != nil:
 			p.Skipped = append(p.Skipped, Skipped{x.entry.Name, err.Error()})
 			continue
-		case f.Listed == nil:
+		case f.Listed.Name == "":
 			p.note("%q is in no manifest, and gets an entry", f.Name)
 		case f.Listed.Size != f.Size:
 			p.note("%q has %d bytes; its manifest says %d", f.Name, f.Size, f.Listed.Size)
@@ -129,7 +129,7 @@ func (p *Plan) layers() []*chain.Layer {
 func entryOf(f chain.File, d chain.Dialect) chain.ManifestFile {
 	m := chain.ManifestFile{Name: f.Name, Size: f.Size}
 	switch {
-	case f.Listed != nil:
+	case f.Listed.Name != "":
 		m.Name, m.Stamp = f.Listed.Name, f.Listed.Stamp
 	case d == chain.ByTime:
 		m.Stamp.Time = f.Written.UTC()

@@ -45,8 +45,8 @@ func (o Chain) Begin(_ context.Context, known chain.Manifest) (_ *Copy, err erro
 	}
 	files := map[string]chain.File{}
 	for f := range view.Files() {
-		if f.Listed != nil {
-			entry := *f.Listed
+		if f.Listed.Name != "" {
+			entry := f.Listed
 			entry.Size = f.Size
 			have.Files = append(have.Files, entry)
 			files[entry.Name] = f

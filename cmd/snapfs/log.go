@@ -165,7 +165,7 @@ func versionRows(v *chain.View, f chain.File) []fileVersion {
 		if off, ok := x.Offset(); ok {
 			row.Offset = &off
 		}
-		if x.Listed != nil && x.Listed.Stamp.Index > 0 {
+		if x.Listed.Stamp.Index > 0 {
 			row.Index = &x.Listed.Stamp.Index
 		}
 		if x.Before != nil {
