@@ -220,7 +220,11 @@ func TestServers(t *testing.T) {
 			<-stop
 		})
 		name := fmt.Sprintf("silent after %d bytes", n)
-		refuses(t, name, path, TCP{Addr: silent, Timeout: timeout}, os.ErrDeadlineExceeded)
+		// On a busy machine even to connect may take that long.
+		var late net.Error
+		if err := refuses(t, name, path, TCP{Addr: silent, Timeout: timeout}, nil); !errors.As(err, &late) || !late.Timeout() {
+			t.Errorf("%s: %v, want a timeout", name, err)
+		}
 
 		dead := listen(t, func(c net.Conn) {
 			_, _ = c.Write(answer[:n])

@@ -53,7 +53,7 @@ func refused(t *testing.T, name string, d doors, request, says string) {
 // the client was told.
 func (d doors) logged(t *testing.T, says string, times int) {
 	t.Helper()
-	for range 10_000 {
+	for range 60_000 {
 		if strings.Count(d.log.String(), says) >= times {
 			return
 		}

@@ -70,7 +70,7 @@ func TestTarChanges(t *testing.T) {
 func logged(t *testing.T, log string, what ...string) {
 	t.Helper()
 	var b []byte
-	for range 1000 {
+	for range 6000 {
 		var err error
 		if b, err = os.ReadFile(log); err != nil {
 			t.Fatal(err)

@@ -177,7 +177,7 @@ func (d *disk) mount(t *testing.T) string {
 // soon after the process that had them has ended, so it may try often.
 func (d *disk) unmount(t *testing.T) {
 	t.Helper()
-	const tries = 500
+	const tries = 3000
 	var err error
 	for range tries {
 		if err = unix.Unmount(d.dir, unix.UMOUNT_NOFOLLOW); !errors.Is(err, unix.EBUSY) {
