@@ -6,8 +6,10 @@ import (
 	iofs "io/fs"
 	"os"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/internal/attr"
 )
@@ -84,9 +86,9 @@ func (f *file) register(on *openNode) error {
 	if err != nil {
 		return err
 	}
-	id, no := f.m.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(file.Fd())})
-	if no != 0 {
-		return errors.Join(no, file.Close())
+	id, err := f.m.conn.pass(file)
+	if err != nil {
+		return errors.Join(err, file.Close())
 	}
 	on.id, f.backed.file = id, file
 	return nil
@@ -105,9 +107,7 @@ func (f *file) release() error {
 	if f.plain {
 		on.plain--
 	} else if on.passed--; on.passed == 0 {
-		if no := f.m.server.UnregisterBackingFd(on.id); no != 0 {
-			errs = append(errs, no)
-		}
+		errs = append(errs, f.m.conn.unpass(on.id))
 		on.id = 0
 	}
 	o.remove(&f.backed)
@@ -119,7 +119,7 @@ func (f *file) release() error {
 
 // passthroughState is the part of a mount that has to do with passthrough.
 type passthroughState struct {
-	server        *fuse.Server
+	conn          *conn
 	passthrough   atomic.Bool // the kernel takes files of the backing
 	backingFailed atomic.Bool // has been logged
 	open          openFiles
@@ -134,7 +134,7 @@ func (m *mount) probe() error {
 	if m.backing == nil {
 		return errNoBacking
 	}
-	if m.server.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0 {
+	if m.conn.flags.Load()&fuse.CAP_PASSTHROUGH == 0 {
 		return errors.New("this kernel has no FUSE passthrough, which came with Linux 6.9")
 	}
 	f, err := m.backing.Probe()
@@ -142,13 +142,46 @@ func (m *mount) probe() error {
 		return err
 	}
 	defer f.Close()
-	id, errno := m.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(f.Fd())})
-	if errno != 0 {
-		return fmt.Errorf("the kernel does not take files of an image: %w", errno)
+	id, err := m.conn.pass(f)
+	if err != nil {
+		return fmt.Errorf("the kernel does not take files of an image: %w", err)
 	}
-	if errno := m.server.UnregisterBackingFd(id); errno != 0 {
-		return errno
+	if err := m.conn.unpass(id); err != nil {
+		return err
 	}
 	m.passthrough.Store(true)
 	return nil
+}
+
+// What ioctl(2) wants to know of /dev/fuse.
+const (
+	backingOpen  = 0x4010e501
+	backingClose = 0x4004e502
+)
+
+// pass tells the kernel of a file that it may read by itself, and returns the
+// number that it has for it.
+func (c *conn) pass(f *os.File) (id int32, err error) {
+	m := fuse.BackingMap{Fd: int32(f.Fd())}
+	n, err := c.ioctl(backingOpen, unsafe.Pointer(&m))
+	return int32(n), err
+}
+
+// unpass undoes pass.
+func (c *conn) unpass(id int32) error {
+	_, err := c.ioctl(backingClose, unsafe.Pointer(&id))
+	return err
+}
+
+func (c *conn) ioctl(request uintptr, arg unsafe.Pointer) (n uintptr, err error) {
+	raw, err := c.dev.SyscallConn() // which knows when the descriptor is closed
+	if err != nil {
+		return 0, err
+	}
+	var no unix.Errno
+	err = raw.Control(func(fd uintptr) { n, _, no = unix.Syscall(unix.SYS_IOCTL, fd, request, uintptr(arg)) })
+	if err == nil && no != 0 {
+		err = no
+	}
+	return n, err
 }

@@ -6,7 +6,7 @@ import "sync/atomic"
 type Counter struct {
 	Count  uint64 `json:"count"`
 	Errors uint64 `json:"errors,omitempty"` // of Count, answered with an errno; a name that is not there is none
-	Bytes  uint64 `json:"bytes,omitempty"`  // of contents (read) and listings (readdir, readdirplus) handed to the kernel
+	Bytes  uint64 `json:"bytes,omitempty"`  // of contents (read, and open of small files) and listings (readdir, readdirplus) handed to the kernel
 }
 
 // op is an operation that is counted.

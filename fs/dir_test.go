@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -23,9 +24,9 @@ import (
 // asked for.
 type bigDir struct {
 	n      int
-	failAt int  // entries before the listing breaks off; 0 never
-	seeks  bool // whether the directory is an io.Seeker
-	most   *int // the most entries that ReadDir was asked for
+	failAt int           // entries before the listing breaks off; 0 never
+	seeks  bool          // whether the directory is an io.Seeker
+	most   *atomic.Int64 // the most entries that ReadDir was asked for
 }
 
 func bigName(i int) string { return fmt.Sprintf("file%07d", i) }
@@ -84,7 +85,7 @@ func (h *bigHandle) ReadDir(n int) (list []iofs.DirEntry, err error) {
 		if n <= 0 {
 			n = h.b.n
 		}
-		*h.b.most = max(*h.b.most, n)
+		h.b.most.Store(max(h.b.most.Load(), int64(n))) // by one reader
 	}
 	for ; h.next < h.b.n && (n <= 0 || len(list) < n); h.next++ {
 		if h.b.failAt > 0 && h.next == h.b.failAt {
@@ -126,7 +127,7 @@ func TestDirSeek(t *testing.T) {
 		if tt.failAt > 0 {
 			bad = tt.failAt + dirDots
 		}
-		most := 0
+		var most atomic.Int64
 		tt.most = &most
 		d, err := newMount(tt, (&Options{}).settings()).newDir(".")
 		if err != nil {
@@ -179,7 +180,7 @@ func TestDirSeek(t *testing.T) {
 		if err := d.file.Close(); err != nil {
 			t.Error(err)
 		}
-		if most > dirBatch {
+		if most := most.Load(); most > dirBatch {
 			t.Errorf("%d entries asked for at a time", most)
 		}
 	}
@@ -243,7 +244,7 @@ func TestDirBad(t *testing.T) {
 
 func TestBigDir(t *testing.T) {
 	const n = 100_000
-	most := 0
+	var most atomic.Int64
 	s := testMount(t, bigDir{n: n, most: &most}, Options{})
 	for _, pass := range []string{"from the tree", "from the cache"} {
 		d, err := os.Open(s.Dir())
@@ -271,7 +272,7 @@ func TestBigDir(t *testing.T) {
 			t.Errorf("%s: %d entries", pass, got)
 		}
 	}
-	if most > dirBatch {
+	if most := most.Load(); most > dirBatch {
 		t.Errorf("%d entries asked for at a time", most)
 	}
 	t.Logf("%+v", s.Counters())

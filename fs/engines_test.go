@@ -15,10 +15,12 @@ import (
 // mounter mounts a tree for the time of a test.
 type mounter func(testing.TB, iofs.FS, Options) *Server
 
-// onEngines runs a test of reading twice: with everything read through the
-// server, and with all files that are not empty read by the kernel.
+// onEngines runs a test of reading three times: with everything read through the
+// server, the same from a tree in memory, with small files pushed to the kernel,
+// and with all files that are not empty read by the kernel.
 func onEngines(t *testing.T, test func(*testing.T, mounter)) {
 	t.Run("plain", func(t *testing.T) { test(t, testMount) })
+	t.Run("pushed", func(t *testing.T) { test(t, mountPushed) })
 	t.Run("passthrough", func(t *testing.T) {
 		wantFUSE(t)
 		test(t, mountPacked)
@@ -37,6 +39,19 @@ func mountPacked(t testing.TB, tree iofs.FS, opts Options) *Server {
 	}
 	return s
 }
+
+// mountPushed is testMount for a tree whose contents lie in one file on disk, as
+// they do in a tar, and whose directories are in memory.
+func mountPushed(t testing.TB, tree iofs.FS, opts Options) *Server {
+	t.Helper()
+	packed, _ := pack(t, tree)
+	return testMount(t, inMemory{packed.(hooks)}, opts)
+}
+
+// inMemory is a tree that has its directories in memory.
+type inMemory struct{ hooks }
+
+func (inMemory) InMemory(string) bool { return true }
 
 // testImage mounts the extents for the time of a test, which it skips where that
 // is not possible.

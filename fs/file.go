@@ -4,11 +4,13 @@ import (
 	"errors"
 	"io"
 	iofs "io/fs"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"github.com/snapfs/snapfs/internal/attr"
 )
@@ -22,6 +24,7 @@ type file struct {
 	size     int64 // bytes that are promised; the file may end earlier if volatile
 	volatile bool
 	logged   atomic.Bool // the first error was
+	push     bool        // into the kernel's cache, when it is opened
 	backed
 }
 
@@ -47,6 +50,7 @@ func (m *mount) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 		out.BackingID = id
 	} else {
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
+		f.push = f.small() && m.pushes.begin(n.ino)
 	}
 	out.Fh = m.files.add(f)
 	return fuse.OK
@@ -97,6 +101,43 @@ func (m *mount) Read(_ <-chan struct{}, in *fuse.ReadIn, dest []byte) (fuse.Read
 	return fuse.ReadResultData(dest[:n]), fuse.OK
 }
 
+// mostNow is the most bytes of a read for which it is worth while to look whether
+// they are in memory.
+const mostNow = 16 << 10
+
+// readsNow reports whether a read finds its bytes in memory. dest is room for
+// them.
+func (m *mount) readsNow(in *fuse.ReadIn, dest []byte) bool {
+	f := m.files.get(in.Fh)
+	if f == nil {
+		return true
+	}
+	e, ok := f.file.(attr.Extent)
+	if !ok || in.Offset >= uint64(f.size) {
+		return false
+	}
+	under, start, ok := e.Extent()
+	if !ok {
+		return false
+	}
+	off := int64(in.Offset)
+	dest = dest[:min(int64(len(dest)), f.size-off)]
+	n, err := unix.Preadv2(int(under.Fd()), [][]byte{dest}, start+off, unix.RWF_NOWAIT)
+	if err == unix.EOPNOTSUPP { // tmpfs
+		return cached(under, start+off, int64(len(dest)))
+	}
+	return err == nil && n == len(dest)
+}
+
+// cached reports whether all pages of a run of bytes are in memory.
+func cached(f *os.File, off, size int64) bool {
+	page := int64(os.Getpagesize())
+	first, last := off/page, (off+size-1)/page
+	var stat unix.Cachestat_t
+	err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{Off: uint64(off), Len: uint64(size)}, &stat, 0)
+	return err == nil && int64(stat.Cache) == last-first+1
+}
+
 // read reads up to the size of the file, all or nothing: a reply that is short
 // of what was asked for is the end of the file for the kernel. It then makes
 // the file smaller and the rest of its pages zeros, and keeps both. After an
@@ -138,6 +179,9 @@ func (m *mount) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 
 func (f *file) close() error {
 	err := f.release()
+	if f.small() {
+		f.m.pushes.end(f.n.ino)
+	}
 	if f.file != nil {
 		return errors.Join(err, f.file.Close())
 	}

@@ -79,30 +79,25 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 	if set.backing != nil {
 		depth = stackDepth
 	}
-	// A mount point of this form is a connection that is mounted already.
-	raw, err := fuse.NewServer(g, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
-		Name:                     fsType,
-		FsName:                   opts.source(),
-		AllowOther:               opts.AllowOther,
+	c := newConn(fd, g, m, &fuse.MountOptions{
 		MaxWrite:                 maxRead, // also the most for one read
 		MaxBackground:            maxBackground,
 		EnableSymlinkCaching:     true,
 		ExplicitDataCacheControl: true, // contents do not change behind our back
 		IgnoreSecurityLabels:     true,
-		DisableSplice:            true, // replies are in memory
 		MaxStackDepth:            depth,
 		Debug:                    opts.Debug,
 		Logger:                   errorLog,
 		// Attributes come with all of a listing: CAP_READDIRPLUS_AUTO would
 		// make most files of a large directory a request of their own.
-	})
-	if err != nil {
-		return nil, err
-	}
+	}, set.log)
+	m.conn = c
 	s := &Server{dir: dir, guard: g, mount: m, log: set.log, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		raw.Serve()
+		if err := c.run(); err != nil {
+			set.log.Debug("close", "path", devFuse, "cause", err)
+		}
 	}()
 	// Nothing that this process would have to answer is asked here: if it were
 	// killed then, it would wait for the answer, and not end.

@@ -16,26 +16,27 @@ import (
 // of the protocol, the guard does not let through.
 type mount struct {
 	fuse.RawFileSystem
-	tree iofs.FS
+	tree   iofs.FS
+	memory attr.Memory // nil if the tree is none
 	settings
 	passthroughState
-	nodes nodes
-	files handles[file]
-	dirs  handles[dir]
+	nodes  nodes
+	files  handles[file]
+	dirs   handles[dir]
+	pushes pushes
 }
 
 func newMount(tree iofs.FS, s settings) *mount {
 	finder, _ := tree.(attr.Finder)
+	memory, _ := tree.(attr.Memory)
 	return &mount{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		tree:          tree,
+		memory:        memory,
 		settings:      s,
 		nodes:         newNodes(&node{dir: ".", ino: rootIno, mode: syscall.S_IFDIR}, finder),
 	}
 }
-
-// Init is called before the first request.
-func (m *mount) Init(s *fuse.Server) { m.server = s }
 
 func (m *mount) String() string { return fsType }
 
@@ -58,6 +59,16 @@ func (m *mount) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut
 	m.linkSize(path, fi, &out.Attr)
 	out.SetTimeout(m.cacheTime(fi))
 	return fuse.OK
+}
+
+// inMemory reports whether requests for a node, but for reading it, take no time
+// worth speaking of.
+func (m *mount) inMemory(id uint64) bool {
+	if m.memory == nil {
+		return false
+	}
+	n := m.nodes.table(id)
+	return n == nil || m.memory.InMemory(n.dir) // nil: found by its number, or not there
 }
 
 // errStale answers for nodes, and errHandle for handles, that are not there.
@@ -116,7 +127,10 @@ func (m *mount) child(dir, name string, fi iofs.FileInfo, out *fuse.EntryOut) {
 	out.NodeId, out.Generation = m.nodes.enter(n), 0
 }
 
-func (m *mount) Forget(id, count uint64) { m.nodes.forget(id, count) }
+func (m *mount) Forget(id, count uint64) {
+	m.pushes.forget(id)
+	m.nodes.forget(id, count)
+}
 
 // linkSize sets the size of a link to the length of its target, as lstat(2)
 // promises, where the tree does not say.

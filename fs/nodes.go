@@ -60,6 +60,11 @@ func (t *nodes) get(id uint64) *node {
 	if path := t.find(id); path != "" {
 		return &node{dir: ".", name: path, ino: id}
 	}
+	return t.table(id)
+}
+
+// table returns the node with a number in the table, nil if it is not there.
+func (t *nodes) table(id uint64) *node {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.byID[id]

@@ -240,6 +240,12 @@ func (t *Tree) Find(ino uint64) (path string) {
 	return path
 }
 
+// InMemory implements [attr.Memory].
+func (t *Tree) InMemory(dir string) bool {
+	first, _ := split(dir)
+	return t.view != nil && first != Control
+}
+
 // Open implements [fs.FS].
 func (t *Tree) Open(name string) (fs.File, error) {
 	if name == "." {

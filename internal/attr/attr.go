@@ -25,8 +25,16 @@ type Inoder interface {
 type Finder interface {
 	// Find returns the path of a regular file or link whose Inoder has the
 	// number ino, or "". It need not know all of them, but knows one always or
-	// never, and costs no more than a Stat.
+	// never. What it finds is in memory, as [Memory] says.
 	Find(ino uint64) (path string)
+}
+
+// Memory is implemented by a tree that has some of its directories in memory.
+type Memory interface {
+	// InMemory reports whether the directory called dir, and the files right in
+	// it, are described, listed and opened without a wait for anything. To
+	// read the files may take one.
+	InMemory(dir string) bool
 }
 
 // Lister is implemented by FileInfo.Sys of a file with attributes: facts such
