@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/snapfs/snapfs/chain"
+	"github.com/snapfs/snapfs/internal/durable"
 	"github.com/snapfs/snapfs/internal/hint"
 )
 
@@ -95,7 +96,7 @@ func receive(ctx context.Context, s *slots, slot int, src Source, next step, opt
 		return nil, cmp.Or(ctx.Err(), err)
 	}
 	defer in.Close()
-	r := &receiver{file: file, out: bufio.NewWriterSize(file, bufferSize), opts: &opts}
+	r := &receiver{file: file, out: bufio.NewWriterSize(&durable.Writeback{File: file}, bufferSize), opts: &opts}
 	r.tee = tee{ctx: ctx, r: bufio.NewReaderSize(in, bufferSize), w: r.out}
 	r.tar = tar.NewReader(&r.tee)
 	r.progress.Attempt = attempt

@@ -71,10 +71,15 @@ func (p *Plan) Create(ctx context.Context, name string, force bool, progress fun
 	if err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, p.size); errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG) {
 		return &fs.PathError{Op: "write", Path: name, Err: err}
 	}
-	if err := p.Write(ctx, f, progress); err != nil {
+	early := durable.Writeback{File: f}
+	err = p.Write(ctx, f, func(n int64) {
+		early.Wrote(n)
+		progress(n)
+	})
+	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Chmod(st.Mode().Perm()), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(f.Chmod(st.Mode().Perm()), early.Sync(), f.Close()); err != nil {
 		return err
 	}
 	move := durable.Rename
