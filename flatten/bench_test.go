@@ -41,7 +41,7 @@ func BenchmarkCreate(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := plan(b, view(b, c, ""), flatten.Options{}).Create(b.Context(), out, true, nothing); err != nil {
+				if err := plan(b, view(b, c, ""), flatten.Options{}).Create(b.Context(), out, true, nothing, nil); err != nil {
 					b.Fatal(err)
 				}
 				c.Close()

@@ -44,11 +44,13 @@ func (p *Plan) Write(ctx context.Context, w io.Writer, progress func(int64)) err
 }
 
 // Create writes the snapshot into a new file, which gets its name when all of it
-// is on the disk; after an error there is none, unless all that failed is to make
-// the name itself last. A file of that name is replaced
-// if force says so, and an error that matches [fs.ErrExist] otherwise. It has the
-// permissions of the full snapshot of the chain. The error can match [ErrInChain].
-func (p *Plan) Create(ctx context.Context, name string, force bool, progress func(int64)) (err error) {
+// is on the disk, and check, if not nil, has found nothing wrong with it: it is
+// called with the path that the file has until then, for [Plan.Verify]. After an
+// error there is none, unless all that failed is to make the name itself last. A
+// file of that name is replaced if force says so, and an error that matches
+// [fs.ErrExist] otherwise. It has the permissions of the full snapshot of the
+// chain. The error can match [ErrInChain].
+func (p *Plan) Create(ctx context.Context, name string, force bool, progress func(int64), check func(path string) error) (err error) {
 	if err := p.allowed(name, force); err != nil {
 		return err
 	}
@@ -80,6 +82,14 @@ func (p *Plan) Create(ctx context.Context, name string, force bool, progress fun
 		return err
 	}
 	if err := errors.Join(f.Chmod(st.Mode().Perm()), early.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if check != nil {
+		if err := check(f.Name()); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	move := durable.Rename

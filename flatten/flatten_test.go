@@ -255,7 +255,7 @@ func TestNames(t *testing.T) {
 			if name == "there" && force {
 				continue
 			}
-			err := p.Create(t.Context(), filepath.Join(dir, name), force, nothing)
+			err := p.Create(t.Context(), filepath.Join(dir, name), force, nothing, nil)
 			if err == nil || want != nil && !errors.Is(err, want) && (force || !errors.Is(err, fs.ErrExist)) {
 				t.Errorf("%s, force %v: %v, want %v", name, force, err, want)
 			}
@@ -269,7 +269,7 @@ func TestNames(t *testing.T) {
 	}
 	for name, force := range map[string]bool{"there": true, "snap.flat": false, "free": false} {
 		name = filepath.Join(dir, name)
-		if err := p.Create(t.Context(), name, force, nothing); err != nil {
+		if err := p.Create(t.Context(), name, force, nothing, nil); err != nil {
 			t.Error(err)
 		}
 		if err := p.Verify(t.Context(), name, nothing); err != nil {
@@ -290,7 +290,7 @@ func TestChanged(t *testing.T) {
 		if err := os.Chtimes(path, time.Time{}, at(99)); err != nil {
 			t.Error(err)
 		}
-	})
+	}, nil)
 	if !errors.Is(err, chain.ErrChanged) {
 		t.Error(err)
 	}
@@ -304,7 +304,7 @@ func TestCancel(t *testing.T) {
 	p := plan(t, view(t, open(t, path), ""), flatten.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	dir := t.TempDir()
-	if err := p.Create(ctx, filepath.Join(dir, "flat"), false, func(int64) { cancel() }); !errors.Is(err, context.Canceled) {
+	if err := p.Create(ctx, filepath.Join(dir, "flat"), false, func(int64) { cancel() }, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
@@ -312,6 +312,40 @@ func TestCancel(t *testing.T) {
 	}
 	if _, err := flatten.New(ctx, view(t, open(t, path), ""), flatten.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestCheck: a file that the check does not like gets no name.
+func TestCheck(t *testing.T) {
+	path := write(t, sample.Layer{Time: at(10), Files: []sample.File{file("meta", "m0", 9)}})
+	p := plan(t, view(t, open(t, path), ""), flatten.Options{})
+	dir := t.TempDir()
+	name := filepath.Join(dir, "flat")
+	for _, c := range []struct {
+		change byte
+		want   error
+	}{{1, flatten.ErrVerify}, {0, nil}} {
+		err := p.Create(t.Context(), name, false, nothing, func(path string) error {
+			if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("before the check: %v", err)
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[bytes.Index(b, []byte("m0"))] ^= c.change
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return p.Verify(t.Context(), path, nothing)
+		})
+		if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%v, want %v", err, c.want)
+		}
+		left, err := os.ReadDir(dir)
+		if err != nil || c.want != nil && len(left) > 0 || c.want == nil && (len(left) != 1 || left[0].Name() != "flat") {
+			t.Errorf("there is %v, %v", left, err)
+		}
 	}
 }
 

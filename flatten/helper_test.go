@@ -68,7 +68,7 @@ func create(t testing.TB, p *flatten.Plan) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "flat")
 	var wrote, read int64
-	if err := p.Create(t.Context(), name, false, func(n int64) { wrote += n }); err != nil {
+	if err := p.Create(t.Context(), name, false, func(n int64) { wrote += n }, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Verify(t.Context(), name, func(n int64) { read += n }); err != nil {

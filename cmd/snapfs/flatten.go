@@ -23,8 +23,8 @@ type flattenCmd struct {
 
 func (flattenCmd) Help() string {
 	return `The new file is one full snapshot with what the chain holds at a point in time, in the form in which the servers
-wrote them: influxd restore and all of snapfs take it. It gets its name when it is complete and synced; the chain is
-not changed. Incrementals that follow that point can be renamed to follow the new file.
+wrote them: influxd restore and all of snapfs take it. It gets its name when it is complete, synced and, with --verify,
+compared; the chain is not changed. Incrementals that follow that point can be renamed to follow the new file.
 
 Everything is looked at first. Files that are cut off or missing stop it with exit code 14 before anything is written,
 unless --damaged skip leaves them out. Bolt files are copied as they are, torn ones too: snapfs bolt check tells.
@@ -82,15 +82,14 @@ func (c *flattenCmd) Run(a *App) error {
 	}
 	bar := a.bar(c.Quiet || c.JSON)
 	defer bar.finish()
-	if err := plan.Create(a.ctx, c.Out, c.Force, bar.start("writing", plan.Size())); err != nil {
+	var check func(path string) error
+	if c.Verify {
+		check = func(path string) error { return plan.Verify(a.ctx, path, bar.start("verifying", plan.Size())) }
+	}
+	if err := plan.Create(a.ctx, c.Out, c.Force, bar.start("writing", plan.Size()), check); err != nil {
 		return err
 	}
-	if c.Verify {
-		if err := plan.Verify(a.ctx, c.Out, bar.start("verifying", plan.Size())); err != nil {
-			return err
-		}
-		sum.Verified = true
-	}
+	sum.Verified = c.Verify
 	bar.finish()
 	return c.tell(a, sum)
 }

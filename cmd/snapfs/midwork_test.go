@@ -24,6 +24,7 @@ func TestInterruptedAtWork(t *testing.T) {
 	for name, c := range map[string]struct{ args, made string }{
 		"restore":         {"restore --quiet SNAP --target OUT/new", "new"},
 		"flatten":         {"flatten --quiet SNAP --out OUT/new", "new"},
+		"flatten, verify": {"flatten --quiet --verify SNAP --out OUT/new", "new"},
 		"seal":            {"seal SNAP --out OUT/new", "new"},
 		"bolt repair":     {"bolt repair SNAP db/default/1 --output OUT/new", "new"},
 		"export":          {"export SNAP --out OUT/new.lp", "new.lp"},
