@@ -40,6 +40,7 @@ type conn struct {
 	loops   sync.WaitGroup
 	large   buffers
 	flags   atomic.Uint64 // what the kernel can do, as in its first request
+	ready   chan struct{} // closed when that is answered
 }
 
 const (
@@ -70,6 +71,7 @@ func newConn(fd int, g *guard, m *mount, opts *fuse.MountOptions, log *slog.Logg
 	return &conn{
 		dev: os.NewFile(uintptr(fd), devFuse), fd: fd,
 		guard: g, mount: m, proto: fuse.NewProtocolServer(g, opts), debug: opts.Debug, log: log,
+		ready: make(chan struct{}),
 	}
 }
 
@@ -345,6 +347,9 @@ func (x *exchange) delegate() {
 		x.send(x.out[:n])
 	case st != fuse.OK:
 		x.reply(0, st) // so that nobody waits for one
+	}
+	if h.Opcode == reqInit {
+		close(x.conn.ready) // it comes once
 	}
 }
 

@@ -100,7 +100,13 @@ func serve(dir string, fd int, tree iofs.FS, opts *Options) (*Server, error) {
 		}
 	}()
 	// Nothing that this process would have to answer is asked here: if it were
-	// killed then, it would wait for the answer, and not end.
+	// killed then, it would wait for the answer, and not end. The kernel has a
+	// first request of its own.
+	select {
+	case <-c.ready:
+	case <-s.done:
+		return nil, fmt.Errorf("the kernel does not take the connection: %w", unix.ENODEV)
+	}
 	st, err := statMount(dir)
 	if err != nil {
 		return nil, err
