@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,10 +35,15 @@ func TestBusy(t *testing.T) {
 		return true
 	}
 	var c clock
-	target := export.Target{URL: s.URL, Batch: 500}
+	var told atomic.Int64
+	target := export.Target{URL: s.URL, Batch: 500, Waiting: func(why error) {
+		if told.Add(1); !errors.Is(why, export.ErrUnavailable) {
+			t.Errorf("waiting for %v", why)
+		}
+	}}
 	target.SetSleep(c.sleep)
 	r, err := export.Send(t.Context(), target, set, export.Options{})
-	if err != nil || r.Points != int64(len(lines)) || r.Lost() || r.Retries == 0 || int(r.Retries) != len(c.slept) {
+	if err != nil || r.Points != int64(len(lines)) || r.Lost() || r.Retries == 0 || int(r.Retries) != len(c.slept) || r.Retries != told.Load() {
 		t.Fatal(r, err, c.slept)
 	}
 	if !maps.Equal(s.lines, lines) {

@@ -70,18 +70,22 @@ func (e *endpoint) send(ctx context.Context, to string, header http.Header, body
 		if err == nil && !a.transient() {
 			return a, retries, nil
 		}
+		why := err
+		if err == nil {
+			why = fmt.Errorf("%d %s: %s", a.status, http.StatusText(a.status), a.text())
+		}
+		why = fmt.Errorf("%s: %w: %w", e.base.Host, ErrUnavailable, why)
 		if retries >= int64(e.Retries) {
-			if err == nil {
-				err = fmt.Errorf("%d %s: %s", a.status, http.StatusText(a.status), a.text())
-			}
-			err = fmt.Errorf("%s: %w: %w", e.base.Host, ErrUnavailable, err)
-			return a, retries, hint.Wrap(err, "--create makes databases and policies that are not there; with --resume FILE another run goes on where one has ended")
+			return a, retries, hint.Wrap(why, "--create makes databases and policies that are not there; with --resume FILE another run goes on where one has ended")
 		}
 		wait := a.after
 		if err != nil || wait < 0 {
 			wait = time.Duration(rand.Int64N(int64(min(firstWait<<min(retries, 20), maxWait)))) + time.Millisecond
 		}
 		retries++
+		if e.Waiting != nil {
+			e.Waiting(why)
+		}
 		select {
 		case <-e.sleep(min(wait, maxAsked)):
 		case <-ctx.Done():

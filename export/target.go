@@ -46,6 +46,10 @@ type Target struct {
 	// for, before the export ends; 0 stands for 10, negative for never.
 	Retries int
 
+	// Waiting is called, by several goroutines, when a request is to be sent
+	// again after a while, and why. Nil is fine.
+	Waiting func(why error)
+
 	// Client sends the requests; nil stands for one with a timeout of a minute.
 	Client *http.Client
 

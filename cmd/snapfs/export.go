@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -112,7 +113,11 @@ func (c *exportCmd) Run(a *App) error {
 	var r export.Report
 	switch {
 	case c.To != "":
-		r, err = export.Send(a.ctx, export.Target{URL: c.To, Token: c.Token, Org: c.Org, Create: c.Create, Batch: c.Batch, Rate: c.Rate}, set, opts)
+		to := export.Target{URL: c.To, Token: c.Token, Org: c.Org, Create: c.Create, Batch: c.Batch, Rate: c.Rate}
+		if !c.Quiet {
+			to.Waiting = bar.waiting
+		}
+		r, err = export.Send(a.ctx, to, set, opts)
 	case c.Out == "-":
 		r, err = export.Write(a.ctx, a.Stdout, set, opts, export.Compression(c.Compress))
 	default:
@@ -273,14 +278,32 @@ func (a *App) exportJSON(r export.Report, hidden int) error {
 // that is left.
 type exportBar struct {
 	app   *App
+	mu    sync.Mutex // guards what follows
 	width int
 	start time.Time
 	bar   *progressbar.ProgressBar
 	last  time.Time
 	first int64 // points of earlier runs
+	told  bool  // that the server is waited for
+}
+
+// waiting says once why nothing goes on, as it may for minutes.
+func (b *exportBar) waiting(why error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.told {
+		return
+	}
+	b.told = true
+	if b.bar != nil {
+		_ = b.bar.Clear()
+	}
+	fmt.Fprintf(b.app.Stderr, "snapfs: %s; trying again for some minutes\n", printable(why.Error()))
 }
 
 func (b *exportBar) update(p export.Progress) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.bar == nil {
 		b.first = p.Points
 		// Its own forecast would take what an earlier run did for done in no time.
