@@ -49,7 +49,7 @@ type Options struct {
 // Examine looks at the snapshot whose full snapshot is path, or at any tar or
 // Bolt file. Whatever is wrong with it is in the report. The error is that of
 // ctx, or tells why there is nothing to look at: it matches [fs.ErrNotExist], or
-// is one of [space.Open].
+// is one of [space.Open]; or it matches [chain.ErrChanged].
 //
 // When ctx ends, so do walks through trees that are under way.
 func Examine(ctx context.Context, path string, opts Options) (*Report, error) {
@@ -199,6 +199,12 @@ func (e *exam) chain() error {
 	e.dropped()
 	if err := e.verdicts(); err != nil {
 		return err
+	}
+	// Of a tar that was written to meanwhile, what was found says nothing.
+	for _, l := range e.layers {
+		if err := l.Changed(); err != nil {
+			return err
+		}
 	}
 	e.sort()
 	return nil

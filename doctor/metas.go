@@ -232,12 +232,12 @@ func (e *exam) dropped() {
 	if len(ghosts) > 0 {
 		e.add(Ghost, nil, ghosts[0], "to bring them back: snapfs restore --ghosts only "+snap+" --target DIR", "shards that the server had dropped are still there: %d, %s", len(ghosts), few(ghosts))
 	}
-	nodes := 0
 	newest := e.tree.View().Point()
 	m, err := e.tree.MetaAt(newest)
-	if err == nil {
-		nodes = len(m.Nodes)
+	if err != nil {
+		return // then no shard is known
 	}
+	nodes := len(m.Nodes)
 	var lost, early []string
 	for _, s := range e.tree.Data().Lost() {
 		name := strings.TrimPrefix(fmt.Sprintf("%s/%s/%d", s.Database, s.Policy, s.ID), "/")

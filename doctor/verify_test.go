@@ -3,9 +3,13 @@ package doctor_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/doctor"
@@ -98,6 +102,29 @@ func TestRotMeta(t *testing.T) {
 	r := examine(t, path, doctor.Options{Depth: doctor.Signs, Seal: s})
 	if all := lines(r); !strings.Contains(all, "2 keys of Users") || strings.Contains(all, "points of") {
 		t.Error(all)
+	}
+}
+
+// TestChanged: a chain that is written to while it is examined is not said to be
+// damaged.
+func TestChanged(t *testing.T) {
+	f := read(t, sampleChain(t))
+	f.m["snap.1"] = f.m["snap.2"]
+	delete(f.m, "snap.2") // so that there are lost shards
+	dir := t.TempDir()
+	f.write(dir)
+	var once sync.Once
+	r, err := doctor.Examine(t.Context(), dir+"/snap", doctor.Options{Depth: doctor.Points, Workers: 1, Progress: func(int64, int64) {
+		once.Do(func() {
+			for name := range f.m {
+				if err := os.Chtimes(filepath.Join(dir, name), time.Time{}, sample.Start); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}})
+	if !errors.Is(err, chain.ErrChanged) {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
