@@ -13,11 +13,12 @@ import (
 	"github.com/snapfs/snapfs/chain"
 )
 
-// controlDir makes the control directory.
-func (t *Tree) controlDir(opts Options) entry {
+// controlDir makes the control directory. meta says whether the view has
+// metadata that can be read.
+func (t *Tree) controlDir(opts Options, meta bool) entry {
 	d := &dir{}
 	if t.chain != nil {
-		t.addChain(d)
+		t.addChain(d, meta)
 	}
 	if opts.Status != nil {
 		d.add(entry{name: "status.json", data: opts.Status, time: t.time, volatile: true})
@@ -26,7 +27,7 @@ func (t *Tree) controlDir(opts Options) entry {
 }
 
 // addChain adds what there is of a chain.
-func (t *Tree) addChain(control *dir) {
+func (t *Tree) addChain(control *dir, meta bool) {
 	points, layers, times := &dir{}, &dir{}, &dir{}
 	seen := map[string]int{}
 	var at func() (fs.FS, error)
@@ -47,7 +48,7 @@ func (t *Tree) addChain(control *dir) {
 	points.add(entry{name: chain.Latest, link: newest.Point().Name, open: at, time: newest.Point().Time})
 
 	control.add(entry{name: "chain.json", data: func() ([]byte, error) { return Describe(t.chain) }, time: t.time})
-	if _, err := t.MetaAt(t.view.Point()); err == nil {
+	if meta {
 		control.add(entry{name: "meta.json", data: t.metaJSON, time: t.time})
 	}
 	control.add(entry{name: "points", dir: points, time: t.time})
@@ -69,7 +70,8 @@ func (t *Tree) at(point string) func() (fs.FS, error) {
 		if err != nil {
 			return nil, err
 		}
-		return t.ghosts(v, t.mode), nil
+		v, _ = t.ghosts(v, t.mode)
+		return v, nil
 	})
 }
 

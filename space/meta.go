@@ -92,14 +92,15 @@ func (m Meta) GhostReason(f chain.File) string {
 	return ""
 }
 
-// ghosts returns the view with its ghosts marked, shown or hidden.
-func (t *Tree) ghosts(v *chain.View, g chain.Ghosts) *chain.View {
+// ghosts returns the view with its ghosts marked, shown or hidden, and whether
+// there is metadata to tell them by.
+func (t *Tree) ghosts(v *chain.View, g chain.Ghosts) (marked *chain.View, meta bool) {
 	m, err := t.MetaAt(v.Point())
 	if err != nil {
 		// Without metadata nothing is known to be a ghost.
-		return v
+		return v, false
 	}
-	return v.WithGhosts(g, m.GhostReason)
+	return v.WithGhosts(g, m.GhostReason), true
 }
 
 // metaJSON makes the content of meta.json.

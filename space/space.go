@@ -111,11 +111,12 @@ func Open(name string, opts Options) (*Tree, error) {
 		return nil, err
 	}
 	t.chain, t.mode, t.hashes = c, opts.Ghosts, opts.ShowHashes
-	t.view = t.ghosts(view, opts.Ghosts)
+	var meta bool
+	t.view, meta = t.ghosts(view, opts.Ghosts)
 	t.root = t.view
 	t.bolts = newBolts(t.view, &t.maps, opts.Bolt)
 	t.time = view.Point().Time
-	t.control = t.controlDir(opts)
+	t.control = t.controlDir(opts, meta)
 	return t, nil
 }
 
@@ -142,7 +143,7 @@ func (t *Tree) openBolt(name string, opts Options) error {
 	}
 	t.file, t.time = f, st.ModTime()
 	t.root = t.db.FS(boltview.FSOptions{ModTime: st.ModTime()})
-	t.control = t.controlDir(opts)
+	t.control = t.controlDir(opts, false)
 	return nil
 }
 

@@ -122,6 +122,9 @@ func (c *mountCmd) foreground(a *App) (err error) {
 		return err
 	}
 	defer closeLog()
+	if c.LogFile == "" && a.Getenv(readyEnv) != "" {
+		log = slog.New(slog.DiscardHandler) // in the background
+	}
 
 	var served atomic.Pointer[serving]
 	started := time.Now()
@@ -201,7 +204,8 @@ func (c *mountCmd) foreground(a *App) (err error) {
 
 // warn logs what is odd about a chain.
 func warn(c *chain.Chain, log *slog.Logger) {
-	if c == nil {
+	// Single members are not looked at for nothing: there may be a million.
+	if c == nil || !log.Enabled(context.Background(), slog.LevelWarn) {
 		return
 	}
 	for _, w := range c.Warnings() {
