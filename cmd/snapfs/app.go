@@ -20,8 +20,9 @@ type App struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 
-	ctx  context.Context
-	told bool // whether a waiting parent knows how a mount went
+	ctx     context.Context
+	signals *signals // of the process; nil in tests
+	told    bool     // whether a waiting parent knows how a mount went
 }
 
 // exited is what kong's exit becomes, so that only main exits.

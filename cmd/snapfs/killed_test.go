@@ -42,7 +42,7 @@ func onKilled(t *testing.T, test func(t *testing.T, k *killing, moment time.Dura
 		t.Skipf("no EROFS mounts: %v", why)
 	}
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // or the moments are those of a sleep
-	const moments = 6
+	const moments = 8
 	d := newDisk(t)
 	for _, kind := range kinds {
 		t.Run(strings.Join(kind, " "), func(t *testing.T) {

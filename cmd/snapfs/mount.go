@@ -9,13 +9,11 @@ import (
 	iofs "io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/snapfs/snapfs/chain"
@@ -162,11 +160,9 @@ func (c *mountCmd) foreground(a *App) (err error) {
 		}
 	}
 	// From here on signals are for the mount: the first one unmounts.
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	if err := a.ctx.Err(); err != nil {
-		return err // one came before
+	signals, err := a.signals.take()
+	if err != nil {
+		return err
 	}
 	// The tree is made now, for somebody is going to look at it, so that what
 	// that takes is given back with the rest.

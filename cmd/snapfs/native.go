@@ -28,6 +28,7 @@ func (c *mountCmd) native(a *App) error {
 	if err := fs.CheckMountPoint(c.Dir, filepath.Dir(c.Snap)); err != nil {
 		return err
 	}
+	defer rarely()()
 	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts})
 	if err != nil {
 		return err
