@@ -189,7 +189,7 @@ func (c *mountCmd) foreground(a *App) (err error) {
 		return errors.Join(err, s.Detach())
 	}
 	collect()
-	defer time.AfterFunc(settled, debug.FreeOSMemory).Stop() // what opening needed and serving does not
+	defer time.AfterFunc(settled, shrink).Stop()
 	warn(t.Chain(), log)
 	stop := watch(t.Chain(), s, log)
 	err = s.Run(signals)
