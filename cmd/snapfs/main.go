@@ -11,7 +11,8 @@ func main() { os.Exit(run()) }
 // run is main without the exit, for tests that call the command by name.
 func run() int {
 	ctx, signals := notify(context.Background())
-	defer signals.stop()
+	// Signals are caught to the end: one that comes when all is done must not make
+	// it look as if it were not.
 	app := &App{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, signals: signals}
 	return app.Run(ctx, os.Args[1:])
 }

@@ -18,7 +18,7 @@ type signals struct {
 	in     chan os.Signal
 }
 
-// notify returns a context that a signal ends. The signals must be stopped.
+// notify returns a context that a signal ends.
 func notify(ctx context.Context) (context.Context, *signals) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &signals{cancel: cancel, in: make(chan os.Signal, 4)}
@@ -59,10 +59,4 @@ func (s *signals) take() (<-chan os.Signal, error) {
 	}
 	s.taken = make(chan os.Signal, 4)
 	return s.taken, nil
-}
-
-// stop gives signals the meaning that they have without this program.
-func (s *signals) stop() {
-	signal.Stop(s.in)
-	s.cancel()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"syscall"
 	"testing"
 )
@@ -36,4 +37,10 @@ func TestSignals(t *testing.T) {
 	if _, err := other.take(); !errors.Is(err, context.Canceled) {
 		t.Errorf("taken: %v", err)
 	}
+}
+
+// stop gives signals the meaning that they have without this program.
+func (s *signals) stop() {
+	signal.Stop(s.in)
+	s.cancel()
 }
