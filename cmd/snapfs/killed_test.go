@@ -222,19 +222,27 @@ func childOf(pid int) int {
 // TestKilledParent kills the process that waits for the one in the background,
 // which then takes the mount down, or has made it.
 func TestKilledParent(t *testing.T) {
+	// What a process leaves behind becomes a child of this one.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
 	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
 		k.run(t, moment, unix.SIGKILL)
-		// Until the other process has ended, whose number nobody knows.
-		for {
-			for _, dir := range k.mounted(t) {
-				_ = exec.Command("snapfs", "umount", dir).Run() // it may go by itself
+		if server := childOf(os.Getpid()); server >= 0 {
+			for running := true; running; {
+				for _, dir := range k.mounted(t) {
+					_ = exec.Command("snapfs", "umount", dir).Run() // it may go by itself
+				}
+				n, _ := unix.Poll([]unix.PollFd{{Fd: int32(server), Events: unix.POLLIN}}, 10)
+				running = n < 1
 			}
-			if len(k.mounted(t)) == 0 && unix.Unmount(k.dir, unix.UMOUNT_NOFOLLOW) == nil {
-				break
+			if err := unix.Waitid(unix.P_PIDFD, server, nil, unix.WEXITED, nil); err != nil {
+				t.Error(err)
 			}
-			time.Sleep(10 * time.Millisecond)
+			unix.Close(server)
 		}
-		k.dir = k.disk.mount(t)
+		k.umount(t) // all of what the kernel serves
 		k.nothingLeft(t)
 	})
 }
