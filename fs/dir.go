@@ -25,8 +25,10 @@ const dirDots = 2
 // dir is an open directory. The cookie of an entry (d_off) is its place in the
 // listing counted from 1, so that one is good for any handle of the directory.
 type dir struct {
-	m    *mount
-	path string
+	m       *mount
+	path    string
+	id      uint64
+	listing *listing // nil if attributes come with every listing
 
 	mu    sync.Mutex // guards all that follows
 	file  iofs.ReadDirFile
@@ -48,6 +50,10 @@ func (m *mount) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) f
 	d, err := m.newDir(n.path())
 	if err != nil {
 		return m.fail("opendir", n.path(), err)
+	}
+	d.id = in.NodeId
+	if m.names != nil && m.names.NamesOnly(d.path) {
+		d.listing = m.listings.begin(d.id)
 	}
 	out.OpenFlags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
 	if fi, err := d.file.Stat(); err != nil || attr.IsVolatile(fi) {
@@ -84,7 +90,7 @@ func (m *mount) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryLi
 func (m *mount) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	return m.readDir(in, func(d *dir) bool {
 		entry := out.AddDirLookupEntry(d.entry)
-		if entry != nil && d.of != nil {
+		if entry != nil && d.of != nil && (d.listing == nil || d.listing.asked.Load()) {
 			d.describe(entry)
 			if entry.NodeId != 0 {
 				out.FixMode(entry.Mode)
@@ -280,6 +286,9 @@ func (m *mount) ReleaseDir(in *fuse.ReleaseIn) {
 	d := m.dirs.remove(in.Fh)
 	if d == nil {
 		return
+	}
+	if d.listing != nil {
+		m.listings.end(d.id)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

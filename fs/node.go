@@ -18,21 +18,26 @@ type mount struct {
 	fuse.RawFileSystem
 	tree   iofs.FS
 	memory attr.Memory // nil if the tree is none
+	names  attr.Names  // likewise
 	settings
 	passthroughState
 	nodes  nodes
 	files  handles[file]
 	dirs   handles[dir]
 	pushes pushes
+
+	listings listings
 }
 
 func newMount(tree iofs.FS, s settings) *mount {
 	finder, _ := tree.(attr.Finder)
 	memory, _ := tree.(attr.Memory)
+	names, _ := tree.(attr.Names)
 	return &mount{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		tree:          tree,
 		memory:        memory,
+		names:         names,
 		settings:      s,
 		nodes:         newNodes(&node{dir: ".", ino: rootIno, mode: syscall.S_IFDIR}, finder),
 	}
@@ -107,6 +112,7 @@ func (m *mount) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fu
 		}
 		return st
 	}
+	m.listings.ask(h.NodeId)
 	m.child(n.path(), name, fi, out)
 	return fuse.OK
 }

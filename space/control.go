@@ -54,10 +54,10 @@ func (t *Tree) addChain(control *dir, meta bool) {
 	control.add(entry{name: "points", dir: points, time: t.time})
 	control.add(entry{name: "times", dir: times, time: t.time})
 	control.add(entry{name: "layers", dir: layers, time: t.time})
-	control.add(entry{name: "bolt", open: func() (fs.FS, error) { return t.bolts, nil }, time: t.time})
+	control.add(entry{name: boltsName, open: func() (fs.FS, error) { return t.bolts, nil }, time: t.time})
 	if t.chain.Dialect() != chain.Unknown {
 		influx, byTime := newInfluxTree(t.Data, t.time), made{sync.OnceValue(t.byTime)}
-		control.add(entry{name: "influx", open: func() (fs.FS, error) { return influx, nil }, time: t.time})
+		control.add(entry{name: influxName, open: func() (fs.FS, error) { return influx, nil }, time: t.time})
 		control.add(entry{name: "by-time", open: func() (fs.FS, error) { return byTime, nil }, time: t.time})
 	}
 }

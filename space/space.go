@@ -25,6 +25,12 @@ import (
 // Control is the name of the control directory.
 const Control = ".snapfs"
 
+// Directories in [Control] whose files are made on the way.
+const (
+	boltsName  = "bolt"
+	influxName = "influx"
+)
+
 // shadowed is the name under which an entry called [Control] of the snapshot
 // itself appears, so that it is not lost.
 const shadowed = "%2Esnapfs"
@@ -245,6 +251,16 @@ func (t *Tree) Find(ino uint64) (path string) {
 func (t *Tree) InMemory(dir string) bool {
 	first, _ := split(dir)
 	return t.view != nil && first != Control
+}
+
+// NamesOnly implements [attr.Names]: keys, series and points can be millions.
+func (t *Tree) NamesOnly(dir string) bool {
+	first, rest := split(dir)
+	if first != Control {
+		return t.db != nil
+	}
+	first, _ = split(rest)
+	return first == boltsName || first == influxName
 }
 
 // Open implements [fs.FS].

@@ -271,6 +271,14 @@ func TestControlInSnapshot(t *testing.T) {
 			t.Errorf("%s is found at %q, want %q", name, got, want)
 		}
 	}
+	for dir, want := range map[string]bool{
+		".": false, "db/rp": false, "bolt": false, ".snapfs": false, ".snapfs/points/0": false,
+		".snapfs/bolt": true, ".snapfs/bolt/db/rp/1": true, ".snapfs/influx/db": true, ".snapfs/boltx": false,
+	} {
+		if got := tree.NamesOnly(dir); got != want {
+			t.Errorf("%s: names only is %t", dir, got)
+		}
+	}
 }
 
 func TestChainJSON(t *testing.T) {

@@ -37,6 +37,14 @@ type Memory interface {
 	InMemory(dir string) bool
 }
 
+// Names is implemented by a tree that makes some of its files on the way, such
+// as those of Bolt keys, of which there may be millions.
+type Names interface {
+	// NamesOnly reports whether the directory called dir is better listed
+	// without describing each file, unless somebody asks for that.
+	NamesOnly(dir string) bool
+}
+
 // Lister is implemented by FileInfo.Sys of a file with attributes: facts such
 // as the layer and offset it was read from. Names are without the prefix
 // "user.snapfs." under which the mount shows them, in a fixed order.
