@@ -214,12 +214,12 @@ func (l *Layer) join(d *draft) {
 	at, last := 0, ""
 	for i := range d.len() {
 		// Nearly always the files are the members, one by one: then there is
-		// nothing to look for, and to keep.
+		// nothing to look for.
 		if at < len(l.records) && l.records[at].listed < 0 {
 			member := int(l.records[at].member)
 			if string(d.name(i)) == l.index.Name(member) {
 				l.records[at].listed = int32(i)
-				plain[i] = d.sizes[i] == l.index.Size(member)
+				plain[i] = l.says(d, i, member)
 				last = l.records[at].path
 				at++
 				continue
@@ -246,6 +246,7 @@ func (l *Layer) join(d *draft) {
 			plain[r.listed] = false
 		}
 		r.listed = int32(i)
+		plain[i] = l.says(d, i, int(r.member))
 	}
 	for i, plain := range plain {
 		if !plain {
@@ -256,6 +257,12 @@ func (l *Layer) join(d *draft) {
 	slices.SortStableFunc(absent, func(a, b record) int { return strings.Compare(a.path, b.path) })
 	absent = slices.CompactFunc(absent, func(a, b record) bool { return a.path == b.path })
 	l.records = merge(l.records, absent)
+}
+
+// says reports whether a member has the name and size of a file in the manifest,
+// so that neither has to be kept.
+func (l *Layer) says(d *draft, i, member int) bool {
+	return member >= 0 && string(d.name(i)) == l.index.Name(member) && d.sizes[i] == l.index.Size(member)
 }
 
 // Manifest returns the manifest of the layer, as it is; empty unless HasManifest.

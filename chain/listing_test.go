@@ -71,6 +71,9 @@ func TestLayerManifest(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
+			if odd := len(c.Layers()[0].listing.odd); odd > 0 && tt.name == "order" {
+				t.Errorf("%d entries are kept with name and size, although members have both", odd)
+			}
 			want, err := ReadManifest(strings.NewReader(tt.manifest))
 			if err != nil {
 				t.Fatal(err)
