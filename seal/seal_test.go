@@ -30,6 +30,12 @@ func sealed(t *testing.T) (path string, text []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path, sealOf(t, path)
+}
+
+// sealOf returns the seal of a chain.
+func sealOf(t *testing.T, path string) (text []byte) {
+	t.Helper()
 	c, err := chain.Open(path, chain.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +49,7 @@ func sealed(t *testing.T) (path string, text []byte) {
 	if _, err := s.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	return path, b.Bytes()
+	return b.Bytes()
 }
 
 func parse(t *testing.T, text []byte) *seal.Seal {
@@ -293,20 +299,7 @@ func TestLongName(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := chain.Open(path, chain.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	s, err := seal.Make(t.Context(), c, seal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	if _, err := s.Write(&b); err != nil {
-		t.Fatal(err)
-	}
-	again := parse(t, b.Bytes())
+	again := parse(t, sealOf(t, path))
 	if m := again.Layers[0].Members; len(m) != 1 || len(m[0].Path) < 2<<20 {
 		t.Errorf("%d members", len(m))
 	}
