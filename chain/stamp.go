@@ -100,6 +100,9 @@ type steadyExtent struct {
 // Extent implements [attr.Extent].
 func (s *steadyExtent) Extent() (*os.File, int64, bool) { return s.extent.Extent() }
 
+// Changed implements [attr.Steady].
+func (s *steadyExtent) Changed() error { return s.l.Changed() }
+
 // Runs yields where the contents of all files of at least min bytes are, in any
 // layer and so in any view, as far as they lie in one piece. What is read from
 // there without the chain is not checked for [ErrChanged].

@@ -49,7 +49,11 @@ func TestChanged(t *testing.T) {
 			}
 			_, readErr := opened.(io.ReaderAt).ReadAt(make([]byte, 1), 0)
 			_, openErr := v.Open("a/b/1")
-			for _, err := range []error{readErr, openErr} {
+			steady, ok := opened.(attr.Steady)
+			if !ok {
+				t.Fatalf("%T does not say whether it has changed", opened)
+			}
+			for _, err := range []error{readErr, openErr, steady.Changed()} {
 				if !errors.Is(err, chain.ErrChanged) || !strings.Contains(err.Error(), path) {
 					t.Errorf("got %v, want ErrChanged with %s", err, path)
 				}

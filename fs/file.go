@@ -105,28 +105,41 @@ func (m *mount) Read(_ <-chan struct{}, in *fuse.ReadIn, dest []byte) (fuse.Read
 // they are in memory.
 const mostNow = 16 << 10
 
-// readsNow reports whether a read finds its bytes in memory. dest is room for
-// them.
-func (m *mount) readsNow(in *fuse.ReadIn, dest []byte) bool {
-	f := m.files.get(in.Fh)
+// readNow is a read that waits for nothing. ok is false if there may be bytes for
+// which it would have to; n is 0 if there is an error, or if there is nothing to
+// read: Read tells which.
+func (m *mount) readNow(fh uint64, dest []byte, off uint64) (n int, ok bool) {
+	f := m.files.get(fh)
 	if f == nil {
-		return true
+		return 0, true
 	}
 	e, ok := f.file.(attr.Extent)
-	if !ok || in.Offset >= uint64(f.size) {
-		return false
+	if !ok || off >= uint64(f.size) {
+		return 0, false
 	}
 	under, start, ok := e.Extent()
 	if !ok {
-		return false
+		return 0, false
 	}
-	off := int64(in.Offset)
-	dest = dest[:min(int64(len(dest)), f.size-off)]
-	n, err := unix.Preadv2(int(under.Fd()), [][]byte{dest}, start+off, unix.RWF_NOWAIT)
-	if err == unix.EOPNOTSUPP { // tmpfs
-		return cached(under, start+off, int64(len(dest)))
+	dest = dest[:min(int64(len(dest)), f.size-int64(off))]
+	n, err := unix.Preadv2(int(under.Fd()), [][]byte{dest}, start+int64(off), unix.RWF_NOWAIT)
+	switch {
+	case err == unix.EOPNOTSUPP: // tmpfs
+		if !cached(under, start+int64(off), int64(len(dest))) {
+			return 0, false
+		}
+		n, err = f.read(dest, int64(off))
+	case err != nil || n < len(dest):
+		return 0, false
+	default:
+		if s, ok := f.file.(attr.Steady); ok {
+			err = s.Changed()
+		}
 	}
-	return err == nil && n == len(dest)
+	if err != nil {
+		n = 0
+	}
+	return n, true
 }
 
 // cached reports whether all pages of a run of bytes are in memory.

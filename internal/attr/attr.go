@@ -70,6 +70,15 @@ type Extent interface {
 	Extent() (f *os.File, off int64, ok bool)
 }
 
+// Steady is implemented by an open file that is an [Extent], if what is on disk may
+// be written to.
+type Steady interface {
+	// Changed returns an error if it was, after somebody had looked at what is
+	// there. Then the bytes are not the content any more, nor may those be that
+	// were read from the extent before the call.
+	Changed() error
+}
+
 // Run is a run of bytes of a file on disk.
 type Run struct {
 	File *os.File // only borrowed, as in [Extent]

@@ -147,6 +147,14 @@ type extentFile struct {
 
 func (f *extentFile) Extent() (*os.File, int64, bool) { return f.extent.Extent() }
 
+// Changed implements [attr.Steady], for content that does.
+func (f *extentFile) Changed() error {
+	if s, ok := f.extent.(attr.Steady); ok {
+		return s.Changed()
+	}
+	return nil
+}
+
 // special is an open file that is neither regular nor a directory.
 type special struct {
 	info *fileInfo
