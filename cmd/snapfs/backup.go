@@ -59,6 +59,10 @@ later are not in the data directory; --meta adds them, for example from the last
 
 A backup is of one server. In a cluster it holds the shards of that server.
 
+--every goes on after a backup that failed, until a signal stops it (SIGINT, SIGTERM). Then the exit code is that of the
+last backup that came to an end: 0 if all was well, 14 if it had torn files, 20, 21 or another if it failed. It is 130
+if all was well and the signal came in the middle of the next one, which leaves nothing behind.
+
 Examples:
   snapfs backup /backups/snap                                       127.0.0.1:8088
   snapfs backup --host db1:8088 --retry-torn 3 /backups/snap
@@ -90,11 +94,16 @@ func (c *backupCmd) Run(a *App) error {
 	if c.Every == 0 {
 		return c.once(a)
 	}
+	var last error // of the last backup that came to an end
 	next := time.Now()
 	for {
-		if err := c.once(a); a.ctx.Err() != nil {
+		err := c.once(a)
+		if a.ctx.Err() != nil && (last == nil || exitCode(err) != exitInterrupted) {
 			return err
-		} else if err != nil {
+		} else if a.ctx.Err() != nil {
+			return stopped(last)
+		}
+		if last = err; err != nil {
 			a.complain(err)
 		}
 		if late := time.Since(next); late >= 0 {
@@ -105,9 +114,19 @@ func (c *backupCmd) Run(a *App) error {
 		case <-timer.C:
 		case <-a.ctx.Done():
 			timer.Stop()
-			return nil // between two backups, that is how it ends
+			return stopped(last)
 		}
 	}
+}
+
+// stopped returns how a series of backups ends by a signal, when the last of them
+// ended with an error, or with none. Whoever only looks at the exit code would
+// else take a series for good that has not had a backup for days.
+func stopped(last error) error {
+	if last == nil {
+		return nil
+	}
+	return fmt.Errorf("stopped; the last backup: %w", last)
 }
 
 // prepare makes sense of the flags.

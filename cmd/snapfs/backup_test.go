@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,86 @@ func TestBackupEvery(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*", "*.pending")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
+// TestBackupEveryStopped: a series of backups that is stopped ends as the last of
+// them did.
+func TestBackupEveryStopped(t *testing.T) {
+	well, _, err := sample.Torn(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	torn, _, err := sample.Torn(t.TempDir(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := func(t *testing.T, args ...string) (stderr *output, stop func() int) {
+		ctx, cancel := context.WithCancel(t.Context())
+		stderr = &output{}
+		code := make(chan int, 1)
+		snap := filepath.Join(t.TempDir(), "snap")
+		go func() {
+			app := &App{Stdin: strings.NewReader(""), Stdout: stderr, Stderr: stderr, Getenv: os.Getenv}
+			code <- app.Run(ctx, append([]string{"backup", snap}, args...))
+		}()
+		return stderr, func() int { cancel(); return <-code }
+	}
+	for name, c := range map[string]struct {
+		file []byte
+		told string
+		code int
+	}{
+		"well":   {well, "snap: 1 file, ", exitOK},
+		"torn":   {torn, "hint: nothing is lost", exitDamage},
+		"failed": {nil, "hint: name the data directory", exitOther},
+	} {
+		t.Run("between, "+name, func(t *testing.T) {
+			from := t.TempDir()
+			if c.file != nil {
+				if err := os.WriteFile(filepath.Join(from, "app.db"), c.file, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			stderr, stop := series(t, "--from", from, "--every", "1h")
+			until(t, func() bool { return strings.Contains(stderr.String(), c.told) })
+			if code := stop(); code != c.code {
+				t.Errorf("exit code %d, want %d\n%s", code, c.code, stderr)
+			}
+			if told := strings.Contains(stderr.String(), "snapfs: stopped; the last backup: "); told != (c.code != exitOK) {
+				t.Errorf("%s", stderr)
+			}
+		})
+	}
+	// A server that closes the first connections, and does not answer on the next.
+	for name, c := range map[string]struct{ closed, code int }{
+		"well":   {0, exitInterrupted},
+		"failed": {2, exitIncomplete},
+	} {
+		t.Run("within, "+name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			stderr, stop := series(t, "--host", l.Addr().String(), "--every", "1ms")
+			for n := range c.closed + 1 {
+				conn, err := l.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if _, err := conn.Read(make([]byte, 4096)); err != nil { // else closing is a reset
+					t.Fatal(err)
+				}
+				if n < c.closed {
+					conn.Close()
+				}
+			}
+			if code := stop(); code != c.code {
+				t.Errorf("exit code %d, want %d\n%s", code, c.code, stderr)
+			}
+		})
 	}
 }
 
