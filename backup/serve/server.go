@@ -55,11 +55,17 @@ func New(o origin.Origin, opts Options) *Server {
 
 // turn waits until a copy may begin. done must be called when it has ended.
 func (s *Server) turn(ctx context.Context) (done func(), err error) {
+	done = func() { <-s.copies }
+	select {
+	case s.copies <- struct{}{}:
+		return done, nil // however long it took to get here
+	default:
+	}
 	t := time.NewTimer(s.opts.WaitTimeout)
 	defer t.Stop()
 	select {
 	case s.copies <- struct{}{}:
-		return func() { <-s.copies }, nil
+		return done, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-t.C:
