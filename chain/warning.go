@@ -30,7 +30,7 @@ const (
 
 	// These are warnings only with [Options.Keep], and errors without.
 	NoFull       Code = "no-full"       // incrementals whose full snapshot is not there
-	Unreadable   Code = "unreadable"    // a file that cannot be opened
+	Unreadable   Code = "unreadable"    // a file that cannot be opened or read
 	MixedDialect Code = "mixed-dialect" // a layer of another dialect than those before it
 )
 

@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -23,6 +25,7 @@ func (e *exam) sealed() error {
 		layers[l.Name] = l
 	}
 	todo := "get another copy of the file: its bytes are not those that were sealed"
+	unread := "copy the file to another disk while the rest of it can be read, and look into the kernel's log: dmesg"
 	rot, err := s.Compare(e.ctx, e.report.Path, seal.Options{Workers: e.opts.Workers})
 	if err != nil {
 		return err
@@ -35,6 +38,8 @@ func (e *exam) sealed() error {
 		switch {
 		case r.Missing:
 			e.add(SealMissing, l, "", todo, "the layer was sealed, and is not there")
+		case r.Member == nil && r.Err != nil:
+			e.add(code(chain.Unreadable), l, "", unread, "headers, padding or the end mark of the tar cannot be read%s", unreadText(r))
 		case r.Member == nil && r.Size != sealedSize(s, r.Layer):
 			e.add(BitRot, l, "", todo, "the tar has %d bytes, and had %d when it was sealed", r.Size, sealedSize(s, r.Layer))
 		case r.Member == nil:
@@ -42,8 +47,12 @@ func (e *exam) sealed() error {
 		default:
 			name := memberAt(l, r.Member.Offset)
 			text := rotText(r, e.report.Dialect != chain.Unknown && name != metaName)
-			e.add(BitRot, l, r.Member.Path, todo, "%s", text)
-			e.lose(l, name, BitRot, text)
+			c, todo := BitRot, todo
+			if r.Err != nil {
+				c, todo = code(chain.Unreadable), unread
+			}
+			e.add(c, l, r.Member.Path, todo, "%s", text)
+			e.lose(l, name, c, text)
 		}
 	}
 	for _, l := range e.layers {
@@ -85,7 +94,11 @@ func rotText(r seal.Rot, shard bool) string {
 	if r.Pages > 1 {
 		text = fmt.Sprintf("pages %d to %d of %s", r.Page, r.Page+r.Pages-1, r.Member.Path)
 	}
-	text += " changed since it was sealed"
+	if r.Err != nil {
+		text += " cannot be read" + unreadText(r)
+	} else {
+		text += " changed since it was sealed"
+	}
 	var held []string
 	for i, h := range r.Held {
 		const shown = 4
@@ -99,6 +112,16 @@ func rotText(r seal.Rot, shard bool) string {
 		text += ": " + strings.Join(held, ", ")
 	}
 	return text
+}
+
+// unreadText says which bytes of a tar cannot be read, and why.
+func unreadText(r seal.Rot) string {
+	err := r.Err
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err // the file is told
+	}
+	return fmt.Sprintf(" (%v, %s from byte %d of the tar on)", err, count(r.Bytes, "bytes"), r.Offset)
 }
 
 // count returns "1 entry of the log", "2 entries of the log".

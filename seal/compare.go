@@ -13,14 +13,19 @@ import (
 	"github.com/snapfs/snapfs/boltview"
 )
 
-// Rot is something of a layer that is not what it was.
+// Rot is something of a layer that is not what it was, or that cannot be read.
 type Rot struct {
 	Layer  string
 	File   string  // on disk
 	Member *Member // as it was sealed; nil if it is about the frame or the size
 	// Page and Pages say which pages of the member have changed: a whole group
-	// each, and the groups behind it that have as well.
+	// each, and the groups behind it that have as well. With Err, they are those
+	// that cannot be read as a whole; of others of their groups nothing is known.
 	Page, Pages int64
+	// Err is why Bytes bytes from Offset in the file on were not read: a page is
+	// given up at the first byte of it that cannot be. They are 0 if it is nil.
+	Err           error
+	Offset, Bytes int64
 	// Held is what those pages held, if the member is a Bolt file, and More how
 	// many there are that are not in Held, which is bounded.
 	Held []Held
@@ -32,18 +37,17 @@ type Rot struct {
 }
 
 // Compare reads what was sealed of the snapshot whose full snapshot is path, and
-// returns what has changed, in the order of the seal, and the layers' names that
-// are there. It goes by the seal alone: damaged headers do not keep it from
-// finding members. The error is that of ctx, or of a read that failed.
+// returns what has changed, in the order of the seal. It goes by the seal alone:
+// damaged headers do not keep it from finding members. What cannot be read is
+// returned as well, and the rest is compared. The error is that of ctx, or of a
+// layer that cannot be opened.
 func (s *Seal) Compare(ctx context.Context, path string, opts Options) (rot []Rot, err error) {
 	h := newHasher(ctx, opts)
+	h.skip = true
 	now := make([]Layer, len(s.Layers))
 	there := make([]bool, len(s.Layers))
 	for i, l := range s.Layers {
-		now[i] = Layer{Name: l.Name, Size: l.Size, Members: make([]Member, len(l.Members))}
-		for j, m := range l.Members {
-			now[i].Members[j] = Member{Offset: m.Offset, Size: m.Size, Page: m.Page, Group: m.Group}
-		}
+		now[i] = l.blank()
 		st, err := os.Stat(LayerPath(path, l.Name))
 		switch {
 		case err == nil:
@@ -62,24 +66,45 @@ func (s *Seal) Compare(ctx context.Context, path string, opts Options) (rot []Ro
 	if err := h.wait(); err != nil {
 		return nil, err
 	}
-	for i, l := range s.Layers {
-		file := LayerPath(path, l.Name)
-		switch {
-		case !there[i]:
-			rot = append(rot, Rot{Layer: l.Name, File: file, Missing: true})
-			continue
-		case now[i].Size != l.Size:
-			rot = append(rot, Rot{Layer: l.Name, File: file, Size: now[i].Size})
-		case now[i].Frame != l.Frame:
-			rot = append(rot, Rot{Layer: l.Name, File: file, Size: l.Size})
-		}
-		for j := range l.Members {
-			if now[i].Members[j].SHA256 != l.Members[j].SHA256 {
-				rot = append(rot, rotten(file, &l.Members[j], now[i].Members[j].CRCs)...)
-			}
+	for i := range s.Layers {
+		if file := LayerPath(path, now[i].Name); there[i] {
+			rot = append(rot, s.Layers[i].compare(file, &now[i], h.unread)...)
+		} else {
+			rot = append(rot, Rot{Layer: now[i].Name, File: file, Missing: true})
 		}
 	}
 	return rot, nil
+}
+
+// blank returns a layer whose members are those of l, and not hashed.
+func (l *Layer) blank() Layer {
+	now := Layer{Name: l.Name, Size: l.Size, Members: make([]Member, len(l.Members))}
+	for i, m := range l.Members {
+		now.Members[i] = Member{Offset: m.Offset, Size: m.Size, Page: m.Page, Group: m.Group}
+	}
+	return now
+}
+
+// compare returns what of a layer is not as in now.
+func (l *Layer) compare(file string, now *Layer, unread map[place][]span) (rot []Rot) {
+	frame := unread[place{now, nil}]
+	switch {
+	case now.Size != l.Size:
+		rot = append(rot, Rot{Layer: l.Name, File: file, Size: now.Size})
+	case len(frame) == 0 && now.Frame != l.Frame:
+		rot = append(rot, Rot{Layer: l.Name, File: file, Size: l.Size})
+	}
+	for _, s := range frame {
+		rot = append(rot, Rot{Layer: l.Name, File: file, Size: now.Size, Err: s.err, Offset: s.off, Bytes: s.n})
+	}
+	for i := range l.Members {
+		m := &now.Members[i]
+		lost := unread[place{now, m}]
+		if len(lost) > 0 || m.SHA256 != l.Members[i].SHA256 {
+			rot = append(rot, rotten(file, &l.Members[i], m.CRCs, lost)...)
+		}
+	}
+	return rot
 }
 
 // LayerPath returns the path of the layer called name of a snapshot.
@@ -90,13 +115,21 @@ func LayerPath(path, name string) string {
 	return path + "." + name
 }
 
-// rotten returns the runs of groups of a member whose CRCs differ; all of it if
-// none do.
-func rotten(file string, m *Member, crcs []byte) (runs []Rot) {
+// rotten returns the runs of pages of a member that cannot be read, and those of
+// groups whose CRCs differ; all of it if there are neither.
+func rotten(file string, m *Member, crcs []byte, lost []span) (runs []Rot) {
 	n := groups(m.Size, m.Page*m.Group)
 	pages := groups(m.Size, m.Page)
+	unknown := map[int64]bool{} // groups that were not read as a whole
+	for _, s := range lost {
+		first, end := (s.off-m.Offset)/m.Page, groups(s.off-m.Offset+s.n, m.Page)
+		runs = append(runs, Rot{Layer: m.Layer, File: file, Member: m, Page: first, Pages: end - first, Err: s.err, Offset: s.off, Bytes: s.n})
+		for g := first / m.Group; g < groups(end, m.Group); g++ {
+			unknown[g] = true
+		}
+	}
 	same := func(g int64) bool {
-		return int64(len(crcs)) >= 4*g+4 && bytes.Equal(crcs[4*g:4*g+4], m.CRCs[4*g:4*g+4])
+		return unknown[g] || int64(len(crcs)) >= 4*g+4 && bytes.Equal(crcs[4*g:4*g+4], m.CRCs[4*g:4*g+4])
 	}
 	for g := int64(0); g < n; g++ {
 		if same(g) {
@@ -112,6 +145,7 @@ func rotten(file string, m *Member, crcs []byte) (runs []Rot) {
 	if len(runs) == 0 {
 		runs = []Rot{{Layer: m.Layer, File: file, Member: m, Pages: pages}}
 	}
+	slices.SortFunc(runs, func(a, b Rot) int { return cmp.Compare(a.Page, b.Page) })
 	f, err := os.Open(file)
 	if err != nil {
 		return runs

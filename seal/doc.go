@@ -8,7 +8,8 @@
 // layer is all that is no member: headers, padding, the end mark. It has a
 // SHA-256, too, so that no byte of a tar is without one.
 //
-// A [Rot] is a run of page groups that are not what they were.
+// A [Rot] is a run of page groups that are not what they were, or of pages that
+// cannot be read.
 //
 // # Format
 //

@@ -88,14 +88,29 @@ type hasher struct {
 	group *errgroup.Group
 	opts  Options
 	files []*os.File // to be closed
+	// skip has what cannot be read noted in unread, instead of ending with it.
+	skip bool
 
-	mu    sync.Mutex // guards done, and calls of Progress
-	done  int64
-	total int64
+	mu     sync.Mutex // guards done and unread, and calls of Progress
+	done   int64
+	total  int64
+	unread map[place][]span
+}
+
+// place is a member, or the frame of its layer if that is nil.
+type place struct {
+	layer  *Layer
+	member *Member
+}
+
+// span is a run of bytes of a tar that cannot be read, and why.
+type span struct {
+	off, n int64
+	err    error
 }
 
 func newHasher(ctx context.Context, opts Options) *hasher {
-	h := &hasher{opts: opts}
+	h := &hasher{opts: opts, unread: map[place][]span{}}
 	h.group, h.ctx = errgroup.WithContext(ctx)
 	if opts.Workers <= 0 {
 		h.opts.Workers = runtime.GOMAXPROCS(0)
@@ -131,20 +146,20 @@ func (h *hasher) open(path string, l *Layer) {
 }
 
 // layer starts to hash a layer, whose size and members are known, into l.
-func (h *hasher) layer(f *os.File, l *Layer) {
+func (h *hasher) layer(f io.ReaderAt, l *Layer) {
 	h.group.Go(func() error { return h.frame(f, l) })
 	for i := range l.Members {
-		h.group.Go(func() error { return h.member(f, &l.Members[i]) })
+		h.group.Go(func() error { return h.member(f, l, &l.Members[i]) })
 	}
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // member hashes a member.
-func (h *hasher) member(f io.ReaderAt, m *Member) error {
+func (h *hasher) member(f io.ReaderAt, l *Layer, m *Member) error {
 	sum, crc, left := sha256.New(), uint32(0), m.Page*m.Group
 	m.CRCs = make([]byte, 0, 4*groups(m.Size, left))
-	err := h.read(f, m.Offset, m.Size, func(b []byte) {
+	err := h.read(f, place{l, m}, m.Offset, m.Size, m.Page, func(b []byte) {
 		sum.Write(b)
 		for len(b) > 0 {
 			n := min(left, int64(len(b)))
@@ -171,7 +186,7 @@ func (h *hasher) frame(f io.ReaderAt, l *Layer) error {
 		if i < len(l.Members) {
 			end, next = l.Members[i].Offset, l.Members[i].Offset+l.Members[i].Size
 		}
-		if err := h.read(f, at, end-at, func(b []byte) { sum.Write(b) }); err != nil {
+		if err := h.read(f, place{l, nil}, at, end-at, block, func(b []byte) { sum.Write(b) }); err != nil {
 			return err
 		}
 		at = next
@@ -180,28 +195,69 @@ func (h *hasher) frame(f io.ReaderAt, l *Layer) error {
 	return nil
 }
 
+// block is what a tar is made of.
+const block = 512
+
 // read calls use with n bytes of f from off on, as far as they are there, piece
-// by piece.
-func (h *hasher) read(f io.ReaderAt, off, n int64, use func([]byte)) error {
+// by piece. Of what cannot be read, a unit at a time is given up, the first of
+// which begins at off; use gets zeros for it.
+func (h *hasher) read(f io.ReaderAt, p place, off, n, unit int64, use func([]byte)) error {
 	buf := make([]byte, max(0, min(n, 256<<10)))
-	for n > 0 {
+	start, end := off, off+n
+	for alone := off; off < end; {
 		if err := h.ctx.Err(); err != nil {
 			return err
 		}
-		got, err := f.ReadAt(buf[:min(n, int64(len(buf)))], off)
+		ask := min(end-off, int64(len(buf)))
+		// Where a read of more has failed, each unit is asked for alone: not all of
+		// it need be lost.
+		rest := min(end-off, unit-(off-start)%unit)
+		if off < alone {
+			ask = min(ask, rest)
+		}
+		got, err := f.ReadAt(buf[:ask], off)
 		use(buf[:got])
-		off, n = off+int64(got), n-int64(got)
-		h.mu.Lock()
-		if h.done += int64(got); h.opts.Progress != nil {
-			h.opts.Progress(h.done, h.total)
-		}
-		h.mu.Unlock()
-		if errors.Is(err, io.EOF) {
+		off += int64(got)
+		h.progress(int64(got))
+		switch rest -= int64(got); {
+		case err == nil, int64(got) == ask:
+		case errors.Is(err, io.EOF):
 			return nil // a file that is shorter than it was has other hashes
-		}
-		if err != nil {
+		case !h.skip:
 			return fmt.Errorf("read at byte %d: %w", off, err)
+		case off >= alone:
+			alone = off + ask - int64(got)
+		default:
+			h.lost(p, span{off, rest, err})
+			off += rest
+			h.progress(rest)
+			for ; rest > 0; rest -= min(rest, int64(len(buf))) {
+				zeros := buf[:min(rest, int64(len(buf)))]
+				clear(zeros)
+				use(zeros)
+			}
 		}
 	}
 	return nil
+}
+
+// lost notes what cannot be read. Spans of a place come in order.
+func (h *hasher) lost(p place, s span) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := h.unread[p]
+	if i := len(all) - 1; i >= 0 && all[i].off+all[i].n == s.off && all[i].err.Error() == s.err.Error() {
+		all[i].n += s.n
+		return
+	}
+	h.unread[p] = append(all, s)
+}
+
+// progress tells that n more bytes are done.
+func (h *hasher) progress(n int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.done += n; h.opts.Progress != nil {
+		h.opts.Progress(h.done, h.total)
+	}
 }

@@ -30,7 +30,8 @@ decodes every point. Findings and their codes are those of snapfs doctor, which 
 
 A tar has no sums of what it holds, and neither has a Bolt file: a byte of a value that has changed can only be told
 with a seal, made while all was well. With --seal FILE alone, the bytes are compared, and the rest is as with --quick;
---full besides does both.
+--full besides does both. Where the disk gives an error, it is told which pages cannot be read, and what they held; all
+others are compared.
 
 Exit code 0 means that there are notes at most, 14 that something is wrong.
 
