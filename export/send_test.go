@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -225,9 +226,10 @@ func TestSendResume(t *testing.T) {
 	lines := want(t, set)
 	s := newSink(t)
 	state := t.TempDir() + "/state"
-	broken := true
+	var broken atomic.Bool // asked by a request that was given up, too
+	broken.Store(true)
 	s.fail = func(w http.ResponseWriter, n int, lines []string) bool {
-		if broken && n > 40 {
+		if broken.Load() && n > 40 {
 			w.WriteHeader(http.StatusForbidden)
 			return true
 		}
@@ -244,7 +246,7 @@ func TestSendResume(t *testing.T) {
 	if b, err := os.ReadFile(state); err != nil || !strings.Contains(string(b), `"begun": true`) || strings.Contains(string(b), s.URL) {
 		t.Fatalf("%s, %v", b, err)
 	}
-	broken = false
+	broken.Store(false)
 	had := s.count()
 	r, err := send()
 	if err != nil || r.Points != int64(len(lines)) || !r.Resumed {
