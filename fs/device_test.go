@@ -24,6 +24,9 @@ func TestUnavailable(t *testing.T) {
 		missing(t, "no mount namespace: %v: %s", err, out)
 	}
 	exe, dir := copyBinary(t)
+	if strings.HasPrefix(exe, "/dev/") {
+		t.Skipf("%s goes with the devices; TMPDIR=/tmp has another place", exe)
+	}
 	const (
 		nobody = ` exec setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"`
 		dev    = `mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3;`
