@@ -90,7 +90,7 @@ func TestFaults(t *testing.T) {
 func TestPermissions(t *testing.T) {
 	for mode, want := range map[fs.FileMode]doctor.Code{0o000: doctor.Permission, 0o600: doctor.Permission} {
 		path := sampleChain(t)
-		if err := os.Chmod(path+".1", mode); err != nil {
+		if err := errors.Join(os.Chmod(path, 0o644), os.Chmod(path+".1", mode)); err != nil {
 			t.Fatal(err)
 		}
 		if r := examine(t, path, doctor.Options{Depth: doctor.Signs}); codes(r) != string(want) {

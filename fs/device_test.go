@@ -89,7 +89,7 @@ func copyBinary(t *testing.T) (exe, dir string) {
 	if out, err := exec.Command("cp", self, exe).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, err := range []error{os.Chmod(base, 0755), os.Mkdir(dir, 0777), os.Chmod(dir, 0777)} {
+	for _, err := range []error{os.Chmod(base, 0755), os.Chmod(exe, 0755), os.Mkdir(dir, 0777), os.Chmod(dir, 0777)} {
 		if err != nil {
 			t.Fatal(err)
 		}
