@@ -38,11 +38,12 @@
 // [Parquet] has a file for each measurement of a policy: [ToFiles] makes
 // DATABASE/POLICY/MEASUREMENT.parquet below [Files.Name], with names
 // percent-encoded as in the mount, or the one file of that name if it ends in
-// .parquet. The columns are time (a timestamp in UTC), tags (strings) and fields
-// (double, int64, boolean, string), those of fields and tags null where a point
-// has none. A field whose type is not the same in all shards has a column for
-// each type: value_float, value_integer. Where columns would have one name, the
-// later is told apart by "_tag" or "_field", then by a number; under
+// .parquet; with [Files.SplitSize] it is MEASUREMENT.0001.parquet, …, each with
+// all columns. The columns are time (a timestamp in UTC), tags (strings) and
+// fields (double, int64, boolean, string), those of fields and tags null where a
+// point has none. A field whose type is not the same in all shards has a column
+// for each type: value_float, value_integer. Where columns would have one name,
+// the later is told apart by "_tag" or "_field", then by a number; under
 // "snapfs.columns" the file's metadata has a JSON array that tells for each
 // column what it is. Bytes that are not UTF-8 become U+FFFD, and are counted in
 // [Report.Unwritable]. Row groups have up to 64 MiB before compression, which is

@@ -25,11 +25,14 @@ const checkpointEvery = 32 << 20
 // Files says into which files to write.
 type Files struct {
 	// Name is the path of the file, to which the suffix of the compression is
-	// added unless it is there. Where the output is split, a number is put before
-	// the extension of the format: "x.lp.gz" becomes "x.0001.lp.gz", ….
+	// added unless it is there; for [Parquet] see the package comment. Where the
+	// output is split, a number is put before the extension of the format:
+	// "x.lp.gz" becomes "x.0001.lp.gz", ….
 	Name string
 	// SplitSize is the most bytes of a file, before compression, unless a single
-	// point has more; 0 for one file. Each is complete in itself.
+	// point has more; 0 for one file. Each is complete in itself. Of [Parquet] the
+	// values are counted as they are before they are encoded, 8 bytes and the length
+	// of a string for each, and tags are not.
 	SplitSize   int64
 	Compression Compression
 	// Overwrite replaces files that are there.
@@ -49,15 +52,15 @@ func ToFiles(ctx context.Context, files Files, set *dataset.Set, o Options) (Rep
 	if files.Name == "" {
 		return Report{}, fmt.Errorf("files without a name: %w", ErrOption)
 	}
+	if files.SplitSize < 0 {
+		return Report{}, fmt.Errorf("files %+v: %w", files, ErrOption)
+	}
 	if o.Format == Parquet {
 		return toParquet(ctx, files, set, &o)
 	}
 	z, err := files.Compression.writer()
 	if err != nil {
 		return Report{}, err
-	}
-	if files.SplitSize < 0 {
-		return Report{}, fmt.Errorf("files %+v: %w", files, ErrOption)
 	}
 	pre, err := newPreamble(set, &o)
 	if err != nil {
@@ -123,15 +126,20 @@ func (c *counter) Write(b []byte) (int, error) {
 func (s *fileSink) name(part int) string {
 	dir, base := filepath.Split(s.files.Name)
 	suffix := s.files.Compression.Suffix()
-	base = strings.TrimSuffix(base, suffix)
-	if s.files.SplitSize == 0 {
-		return dir + base + suffix
+	return s.files.part(dir+strings.TrimSuffix(base, suffix), part) + suffix
+}
+
+// part returns the path of a part of a file.
+func (f *Files) part(name string, part int) string {
+	if f.SplitSize == 0 {
+		return name
 	}
+	dir, base := filepath.Split(name)
 	ext := filepath.Ext(base)
 	if ext == base {
 		ext = "" // all of a name like .lp
 	}
-	return fmt.Sprintf("%s%s.%04d%s%s", dir, strings.TrimSuffix(base, ext), part, ext, suffix)
+	return fmt.Sprintf("%s%s.%04d%s", dir, strings.TrimSuffix(base, ext), part, ext)
 }
 
 // partSuffix is what names of incomplete files end in.
@@ -164,8 +172,8 @@ func (s *fileSink) run(ctx context.Context, set *dataset.Set) (err error) {
 // create begins a part.
 func (s *fileSink) create(part int) error {
 	name := s.name(part)
-	if _, err := os.Lstat(name); err == nil && !s.files.Overwrite {
-		return inTheWay(name)
+	if err := s.files.free(name); err != nil {
+		return err
 	}
 	if err := durable.Regular(name); err != nil {
 		return err
@@ -180,9 +188,27 @@ func (s *fileSink) create(part int) error {
 	return s.raw(s.pre.head)
 }
 
-// inTheWay is the error for a file that would be replaced.
-func inTheWay(name string) error {
-	return hint.Wrap(&fs.PathError{Op: "write", Path: name, Err: fs.ErrExist}, "--force replaces it")
+// free returns an error if there is a file that would be replaced.
+func (f *Files) free(name string) error {
+	if _, err := os.Lstat(name); err == nil && !f.Overwrite {
+		return hint.Wrap(&fs.PathError{Op: "write", Path: name, Err: fs.ErrExist}, "--force replaces it")
+	}
+	return nil
+}
+
+// removeAfter removes what an export with more parts has left: it is no part of
+// the one whose last part that is.
+func (f *Files) removeAfter(last int, name func(part int) string) error {
+	if !f.Overwrite || f.SplitSize == 0 {
+		return nil
+	}
+	for part := last + 1; ; part++ {
+		if err := os.Remove(name(part)); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // createPart creates what becomes the file of a name when it is complete.
@@ -323,15 +349,8 @@ func (s *fileSink) finish() error {
 		}
 		s.report.Files = append(s.report.Files, name)
 	}
-	if s.files.Overwrite && s.files.SplitSize > 0 {
-		// What an export with more parts has left is no part of this one.
-		for part := s.part + 1; ; part++ {
-			if err := os.Remove(s.name(part)); errors.Is(err, fs.ErrNotExist) {
-				break
-			} else if err != nil {
-				return err
-			}
-		}
+	if err := s.files.removeAfter(s.part, s.name); err != nil {
+		return err
 	}
 	if err := durable.SyncDir(filepath.Dir(s.files.Name)); err != nil {
 		return err

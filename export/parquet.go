@@ -35,10 +35,12 @@ type parquetExport struct {
 	set      *dataset.Set
 	codec    compress.Codec
 	unit     parquet.TimeUnit
+	split    int64 // as Files.SplitSize
 	report   *Report
 	progress Progress
 
-	// create begins the output of a table, and finish ends the last one.
+	// create begins the output of a table, or the next part of it, and finish ends
+	// the last one.
 	create func(t *table) (io.Writer, error)
 	finish func() error
 }
@@ -73,7 +75,7 @@ func newParquet(set *dataset.Set, o *Options, c Compression, report *Report) (*p
 		return nil, nil, fmt.Errorf("precision: Parquet has no times in seconds: %w", ErrOption)
 	}
 	if o.Checkpoint != "" {
-		return nil, nil, fmt.Errorf("an export to Parquet cannot go on where another ended: %w", ErrOption)
+		return nil, nil, fmt.Errorf("checkpoint: an export to Parquet cannot go on where another ended: %w", ErrOption)
 	}
 	var all []policyTables
 	for p := range set.Policies(o.Filter) {

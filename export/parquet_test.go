@@ -321,7 +321,7 @@ func TestParquetValues(t *testing.T) {
 			t.Errorf("%s: left %q", name, sorted(got))
 		}
 	}
-	if _, err := export.ToFiles(t.Context(), export.Files{Name: t.TempDir(), SplitSize: 5}, set, export.Options{Format: export.Parquet}); !errors.Is(err, export.ErrOption) {
+	if _, err := export.ToFiles(t.Context(), export.Files{Name: t.TempDir(), SplitSize: -5}, set, export.Options{Format: export.Parquet}); !errors.Is(err, export.ErrOption) {
 		t.Error(err)
 	}
 	if _, err := export.Write(t.Context(), io.Discard, sampleTree(t, space.Options{}).Data(), export.Options{Format: export.Parquet}, ""); !errors.Is(err, export.ErrOption) {
@@ -360,10 +360,10 @@ func TestParquetWide(t *testing.T) {
 // TestParquetCancel: nothing is left behind.
 func TestParquetCancel(t *testing.T) {
 	set := sampleTree(t, space.Options{}).Data()
-	for n := 1; n < 5; n++ {
+	for n := 1; n < 9; n++ {
 		dir := t.TempDir()
-		ctx, o := stopAfter(t, export.Options{Format: export.Parquet}, n)
-		if _, err := export.ToFiles(ctx, export.Files{Name: dir + "/a/b"}, set, o); err == nil {
+		ctx, o := stopAfter(t, export.Options{Format: export.Parquet}, (n+1)/2)
+		if _, err := export.ToFiles(ctx, export.Files{Name: dir + "/a/b", SplitSize: int64(n%2) * 10_000}, set, o); err == nil {
 			t.Fatal("no error")
 		}
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {

@@ -28,6 +28,7 @@ type tableWriter struct {
 	text   []byte // strings of values
 	group  int64  // bytes of the row group
 	inRows int64  // rows of it
+	inFile int64  // bytes of the file
 	last   int64  // time of the row before, in units
 	any    bool   // there is one of the series
 }
@@ -99,12 +100,24 @@ func (w *tableWriter) series(ctx context.Context, s *dataset.Series) error {
 	return ctx.Err()
 }
 
-// point adds a row, unless no field is left.
+// point adds a row, unless no field is left. Where files are split, it begins
+// another one if this has no room for all fields.
 func (w *tableWriter) point(s *dataset.Series, p influx.Point) error {
+	if w.x.split > 0 && w.inFile > 0 {
+		most := w.inFile + rowBytes(len(w.row))
+		for i := range p.Fields {
+			most += cellBytes(&p.Fields[i].Value)
+		}
+		if most > w.x.split {
+			if err := w.close(); err != nil {
+				return err
+			}
+		}
+	}
 	at := len(w.values)
 	w.values = append(w.values, w.row...)
 	row := w.values[at:len(w.values):len(w.values)]
-	fields, size := 0, int64(8+len(row)/4)
+	fields, size := 0, rowBytes(len(row))
 	for i := range p.Fields {
 		f := &p.Fields[i]
 		c, ok := w.cols[f.Field]
@@ -128,7 +141,7 @@ func (w *tableWriter) point(s *dataset.Series, p influx.Point) error {
 		}
 		row[c] = v.Level(0, 1, c)
 		fields++
-		size += 8 + int64(len(f.Value.Bytes()))
+		size += cellBytes(&f.Value)
 	}
 	if fields == 0 {
 		w.values = w.values[:at]
@@ -143,12 +156,20 @@ func (w *tableWriter) point(s *dataset.Series, p influx.Point) error {
 	w.rows = append(w.rows, row)
 	w.x.report.Points++
 	w.group += size
+	w.inFile += size
 	w.inRows++
 	if len(w.values)+len(row) > batchValues || len(w.text) > batchBytes {
 		return w.flush()
 	}
 	return nil
 }
+
+// rowBytes returns what a row of so many columns takes before encoding, without
+// its fields: a time, and what says which columns have something.
+func rowBytes(columns int) int64 { return int64(8 + columns/4) }
+
+// cellBytes returns what a field takes besides.
+func cellBytes(v *influx.Value) int64 { return int64(8 + len(v.Bytes())) }
 
 // value returns what is in a cell, null if it is left out.
 func (w *tableWriter) value(s *dataset.Series, at int64, v *influx.Value) (parquet.Value, error) {
@@ -198,7 +219,7 @@ func (w *tableWriter) flush() error {
 	return err
 }
 
-// close ends the table.
+// close ends the table, or a part of it: a row begins another one.
 func (w *tableWriter) close() error {
 	if w == nil {
 		return nil
@@ -214,6 +235,6 @@ func (w *tableWriter) close() error {
 	if err := w.w.Close(); err != nil {
 		return err
 	}
-	w.w = nil
+	w.w, w.group, w.inRows, w.inFile = nil, 0, 0, 0
 	return w.x.finish()
 }

@@ -62,9 +62,10 @@ func oneTable(all []policyTables) (*table, error) {
 type parquetFiles struct {
 	files  Files
 	report *Report
-	done   []string // complete, but not renamed
-	made   []string // directories
-	name   string   // of the one that is written
+	parts  map[string]int // how many were begun of each table, by its path
+	done   []string       // complete, but not renamed
+	made   []string       // directories
+	name   string         // of the one that is written
 	f      *os.File
 	out    counter
 }
@@ -72,14 +73,12 @@ type parquetFiles struct {
 // toParquet writes one table into the file of that name, if it ends in .parquet,
 // else each into DATABASE/POLICY/MEASUREMENT.parquet in that directory.
 func toParquet(ctx context.Context, files Files, set *dataset.Set, o *Options) (report Report, err error) {
-	if files.SplitSize != 0 {
-		return report, fmt.Errorf("tables are not split: %w", ErrOption)
-	}
 	x, all, err := newParquet(set, o, files.Compression, &report)
 	if err != nil {
 		return report, err
 	}
-	s := &parquetFiles{files: files, report: &report}
+	x.split = files.SplitSize
+	s := &parquetFiles{files: files, report: &report, parts: map[string]int{}}
 	paths := map[*table]string{}
 	if strings.HasSuffix(files.Name, parquetSuffix) {
 		t, err := oneTable(all)
@@ -87,12 +86,12 @@ func toParquet(ctx context.Context, files Files, set *dataset.Set, o *Options) (
 			return report, err
 		}
 		paths[t] = files.Name
-	} else if err := treeOf(files.Name, all, o, paths); err != nil {
+	} else if err := treeOf(files, all, o, paths); err != nil {
 		return report, err
 	}
 	for _, name := range slices.Sorted(maps.Values(paths)) {
-		if _, err := os.Lstat(name); err == nil && !files.Overwrite {
-			return report, inTheWay(name)
+		if err := files.free(files.part(name, 1)); err != nil {
+			return report, err
 		}
 	}
 	x.create = func(t *table) (io.Writer, error) { return s.create(paths[t]) }
@@ -106,13 +105,20 @@ func toParquet(ctx context.Context, files Files, set *dataset.Set, o *Options) (
 	return report, err
 }
 
+// partRoom is how long the number of a part may be in the name of a file.
+const partRoom = len(".00000000")
+
 // treeOf gives each table a path in a directory.
-func treeOf(dir string, all []policyTables, o *Options, paths map[*table]string) error {
+func treeOf(files Files, all []policyTables, o *Options, paths map[*table]string) error {
 	used := map[string]*table{}
+	room := 0
+	if files.SplitSize > 0 {
+		room = partRoom
+	}
 	for _, p := range all {
 		db, policy := o.renamed(p.policy.Database, p.policy.Name)
 		for _, t := range p.list {
-			name := filepath.Join(dir, fileName(db, ""), fileName(policy, ""), fileName(t.measurement, parquetSuffix))
+			name := filepath.Join(files.Name, fileName(db, "", 0), fileName(policy, "", 0), fileName(t.measurement, parquetSuffix, room))
 			if other := used[name]; other != nil {
 				return nameError("policy", other.policy.Name, fmt.Sprintf("measurement %q of it and of %q would be one file", t.measurement, p.policy.Name))
 			}
@@ -124,18 +130,24 @@ func treeOf(dir string, all []policyTables, o *Options, paths map[*table]string)
 }
 
 // fileName returns a file name for a name of a database, policy or measurement,
-// so long that partSuffix has room behind it. Distinct names get distinct ones.
-func fileName(name, suffix string) string {
+// so long that partSuffix has room behind it, and so many bytes more. Distinct
+// names get distinct ones.
+func fileName(name, suffix string, room int) string {
 	base := names.Key([]byte(name))
-	if limit := names.Max - len(partSuffix) - len(suffix); len(base) > limit {
+	if limit := names.Max - len(partSuffix) - len(suffix) - room; len(base) > limit {
 		sum := sha256.Sum256([]byte(name))
 		base = fmt.Sprintf("%s~%x", base[:limit-17], sum[:8])
 	}
 	return base + suffix
 }
 
-// create begins a file.
+// create begins the file of a table, or the next part of it.
 func (s *parquetFiles) create(name string) (io.Writer, error) {
+	s.parts[name]++
+	name = s.files.part(name, s.parts[name])
+	if err := s.files.free(name); err != nil {
+		return nil, err
+	}
 	if err := s.mkdir(filepath.Dir(name)); err != nil {
 		return nil, err
 	}
@@ -177,6 +189,11 @@ func (s *parquetFiles) rename() error {
 		}
 		s.report.Files = append(s.report.Files, name)
 		dirs[filepath.Dir(name)] = true
+	}
+	for name, n := range s.parts {
+		if err := s.files.removeAfter(n, func(part int) string { return s.files.part(name, part) }); err != nil {
+			return err
+		}
 	}
 	for _, dir := range s.made {
 		dirs[filepath.Dir(dir)] = true

@@ -32,7 +32,7 @@ type exportCmd struct {
 	Format    string `default:"lp" enum:"lp,csv,jsonl,parquet" placeholder:"FORMAT" help:"lp (line protocol), csv, jsonl, parquet." group:"Output"`
 	Precision string `default:"ns" enum:"ns,u,ms,s" placeholder:"UNIT" help:"Unit of times: ns, u, ms, s." group:"Output"`
 	Compress  string `default:"" enum:",gzip,zstd" placeholder:"HOW" help:"gzip or zstd." group:"Output"`
-	SplitSize string `placeholder:"SIZE" help:"Split into files of at most this size before compression, such as 1GiB; NAME.lp becomes NAME.0001.lp, …, and each is complete in itself." group:"Output"`
+	SplitSize string `placeholder:"SIZE" help:"Split into files of at most this size before compression, such as 1GiB; NAME.lp becomes NAME.0001.lp, …, and each is complete in itself. Of parquet it is the size of the values before they are encoded, and each table is split." group:"Output"`
 	Force     bool   `short:"f" help:"Replace files that are there." group:"Output"`
 	Nonfinite string `default:"" enum:",skip,string,fail" placeholder:"WHAT" help:"What to do with NaN and infinity, which no server takes: skip, string, fail. Without it they are left out, but Parquet has them." group:"Output"`
 	LpOnly    bool   `help:"No header that makes databases, and no context lines: only points, as /write takes them." group:"Output"`
@@ -48,7 +48,7 @@ type exportCmd struct {
 	Batch  int    `default:"5000" placeholder:"N" help:"Points in a request, at most." group:"Sending"`
 	Rate   int    `placeholder:"N" help:"Points in a second, at most." group:"Sending"`
 
-	Resume string `placeholder:"FILE" help:"Remember in FILE how far it came; the same command goes on there. For --to and --out." predictor:"file"`
+	Resume string `placeholder:"FILE" help:"Remember in FILE how far it came; the same command goes on there. For --to and --out; not for parquet." predictor:"file"`
 	JSON   bool   `name:"json" help:"A JSON report on standard error."`
 	Quiet  bool   `short:"q" help:"No progress and no summary."`
 }
@@ -64,7 +64,8 @@ jsonl has an object for each point; numbers with a point or exponent are floats,
 parquet makes --out a directory with a file for each measurement, DATABASE/POLICY/MEASUREMENT.parquet; if --out ends
 in .parquet, and on standard output, a single measurement must be selected. Columns are time, tags and typed fields;
 a field of several types has a column for each, such as value_float. Columns that would have one name get the kind
-appended, as in host_field; the file's metadata (snapfs.columns) tells what each column is.
+appended, as in host_field; the file's metadata (snapfs.columns) tells what each column is. With --split-size the
+files are MEASUREMENT.0001.parquet, …, each with all columns.
 
 With --to, batches are compressed and sent again while the server is busy or away. Points that it does not take
 are looked for one by one and told; the others are sent. In InfluxDB 2 and 3 they go to the bucket DATABASE/POLICY,
@@ -158,6 +159,8 @@ func (c *exportCmd) options() (o export.Options, files export.Files, err error) 
 		return o, files, errors.New("--create, --rate and --org are for --to")
 	case c.To == "" && c.Out == "-" && (c.Resume != "" || c.SplitSize != ""):
 		return o, files, hint.Wrap(errors.New("--resume and --split-size cannot be had on standard output"), "--out FILE")
+	case c.Resume != "" && c.Format == "parquet":
+		return o, files, hint.Wrap(errors.New("--resume is not for --format parquet: a table that was stopped cannot go on"), "some at a time, by --db, --measurement, --start and --end; or another format")
 	case c.LpOnly && c.Format != "lp":
 		return o, files, errors.New("--lp-only is for --format lp")
 	case c.Batch < 1 || c.Rate < 0:
