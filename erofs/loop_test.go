@@ -36,8 +36,11 @@ func TestLoopLimit(t *testing.T) {
 // TestLoopReleased looks for loop devices of a file after an image of it was
 // closed, and before.
 func TestLoopReleased(t *testing.T) {
-	mounted(t, nil) // or skip
-	dir := t.TempDir()
+	mounted(t, nil)                                // or skip
+	dir, err := filepath.EvalSymlinks(t.TempDir()) // as the kernel has it
+	if err != nil {
+		t.Fatal(err)
+	}
 	name := filepath.Join(dir, "device")
 	if err := os.WriteFile(name, make([]byte, 4096), 0o600); err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func TestBeside(t *testing.T) {
 	if s.ID() == other.ID() {
 		t.Fatalf("two mounts with ID %d", s.ID())
 	}
-	dir := t.TempDir()
+	dir := realDir(t)
 	_, err := erofs.MountTree(t.Context(), dir, tree, erofs.TreeOptions{Source: ImageSource(s.ID(), strings.Repeat("s", 300))})
 	if err != nil {
 		noPassthrough(t, err)

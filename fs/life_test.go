@@ -267,7 +267,7 @@ func childServe(args []string) error {
 
 func TestStale(t *testing.T) {
 	wantFUSE(t)
-	dir := t.TempDir()
+	dir := realDir(t)
 	server := start(t, child(t, "serve", dir))
 	if data, err := os.ReadFile(filepath.Join(dir, "db/rp with space/3")); err != nil || string(data) != "three\n" {
 		t.Errorf("%q, %v", data, err)

@@ -141,9 +141,13 @@ func sizes(t *testing.T, dir string) map[string]int64 {
 
 // hasOpen reports whether a process has a file open.
 func hasOpen(pid int, name string) bool {
+	want, err := os.Stat(name)
+	if err != nil {
+		return false
+	}
 	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, fd := range fds {
-		if to, err := os.Readlink(fd); err == nil && to == name {
+		if to, err := os.Stat(fd); err == nil && os.SameFile(to, want) {
 			return true
 		}
 	}
