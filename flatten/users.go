@@ -49,7 +49,7 @@ func boltWithoutUsers(ctx context.Context, x *file) (b []byte, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	name := filepath.Join(dir, metaName)
-	r, err := repair.Bolt(ctx, name, db, repair.Options{Mode: 0o600, Omit: influx.IsUser})
+	r, err := repair.Bolt(ctx, name, db, repair.Options{Mode: 0o600, NoSync: true, Omit: influx.IsUser})
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,8 @@
 // # What is promised
 //
 // The file is there only if all went well: it was checked by bbolt, read back
-// through boltview, and compared with what was read from the source. Losses are
+// through boltview, compared with what was read from the source, and synced unless
+// options say that it need not last. Losses are
 // no error, but in the [Report]. Equal trees give equal files, byte by byte, so
 // that a repair that is done again changes nothing.
 //

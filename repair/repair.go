@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/snapfs/snapfs/boltview"
+	"github.com/snapfs/snapfs/internal/durable"
 )
 
 // ErrVerify is returned when the new file does not hold what was read, or bbolt
@@ -27,6 +28,9 @@ type Options struct {
 	// Omit says of a key, and of what is in it, that the new file shall not have
 	// it. Nil omits nothing.
 	Omit func(boltview.Node) bool
+	// NoSync leaves it to the system when the file gets to the disk: for one that
+	// need not survive a crash.
+	NoSync bool
 }
 
 const defaultBatch = 1 << 20
@@ -46,7 +50,8 @@ const maxLost = 10
 
 // Bolt writes the tree that db shows into a new file called name, which must not
 // exist. Damage of the tree is in the report; an error of reading, writing or
-// checking, or the end of ctx, leaves no file behind.
+// checking, or the end of ctx, leaves no file behind. After the end of ctx, bbolt
+// may go on for a while to look at the file that has no name any more.
 func Bolt(ctx context.Context, name string, db *boltview.DB, opts Options) (r Report, err error) {
 	if opts.Batch <= 0 {
 		opts.Batch = defaultBatch
@@ -90,9 +95,9 @@ func Bolt(ctx context.Context, name string, db *boltview.DB, opts Options) (r Re
 	if err := f.Truncate(size); err != nil {
 		return c.report, err
 	}
-	if err := f.Sync(); err != nil {
+	c.report.Size = size
+	if err := c.verify(f, size); err != nil || opts.NoSync {
 		return c.report, err
 	}
-	c.report.Size = size
-	return c.report, c.verify(f, size)
+	return c.report, durable.Sync(ctx, f, size)
 }

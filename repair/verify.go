@@ -50,20 +50,40 @@ func (c *copier) verify(f *os.File, size int64) error {
 	return nil
 }
 
-// check has bbolt check a file that bbolt wrote.
+// check has bbolt check a file that bbolt wrote. Nothing can stop bbolt: when ctx
+// ends it is left to itself, in its own map of the file, which may lose its name
+// but must keep its size.
 func check(ctx context.Context, name string) error {
 	db, err := bolt.Open(name, 0o600, &bolt.Options{ReadOnly: true, PreLoadFreelist: true, Timeout: time.Second})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrVerify, err)
 	}
-	err = db.View(func(tx *bolt.Tx) error {
-		var first error
+	return leave(ctx, func() error {
+		return errors.Join(faults(db), db.Close())
+	})
+}
+
+// leave returns what do returns, or the cause of the end of ctx, and do may go on
+// then.
+func leave(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// faults has bbolt check a database, and returns the first fault.
+func faults(db *bolt.DB) error {
+	return db.View(func(tx *bolt.Tx) (first error) {
 		for err := range tx.Check() {
 			if first == nil {
 				first = fmt.Errorf("%w: %w", ErrVerify, err)
 			}
 		}
-		return errors.Join(first, context.Cause(ctx))
+		return first
 	})
-	return errors.Join(err, db.Close())
 }

@@ -33,7 +33,7 @@ func (p Pruning) BoltMeta(ctx context.Context, r io.ReaderAt, size int64) (data 
 	// bbolt edits only what it has written, and leaves pages in no fixed order.
 	write := func(name string, db *boltview.DB) (string, error) {
 		name = filepath.Join(dir, name)
-		report, err := repair.Bolt(ctx, name, db, repair.Options{Mode: 0o600})
+		report, err := repair.Bolt(ctx, name, db, repair.Options{Mode: 0o600, NoSync: true})
 		if err == nil && report.Losses > 0 {
 			err = &influx.MetaError{Object: "Meta", Reason: "damaged: " + report.Lost[0]}
 		}

@@ -48,7 +48,7 @@ func (r *repairs) compactAll(a *App, tree fs.FS, plan *restore.Plan, damaged []d
 			if err != nil || class != boltview.ClassA {
 				return nil
 			}
-			report, err := repair.Bolt(ctx, name(i), db, repair.Options{Mode: 0o600})
+			report, err := repair.Bolt(ctx, name(i), db, repair.Options{Mode: 0o600, NoSync: true})
 			if err != nil {
 				return fmt.Errorf("compact %s: %w", s.Path, err)
 			}

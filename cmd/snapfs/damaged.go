@@ -260,7 +260,7 @@ func (r *repairs) repairAll(a *App, src fs.FS, list []damagedFile, progress func
 			err := withSource(ctx, src, d.Path, func(db *boltview.DB, _ boltview.Class, err error) error {
 				if err == nil {
 					d.Report = new(repair.Report)
-					*d.Report, err = repair.Bolt(ctx, files[d.Path], db, repair.Options{Mode: 0o600})
+					*d.Report, err = repair.Bolt(ctx, files[d.Path], db, repair.Options{Mode: 0o600, NoSync: true})
 				}
 				return err
 			})

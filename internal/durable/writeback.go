@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"context"
 	"errors"
 	"os"
 
@@ -69,4 +70,20 @@ func (w *Writeback) Sync() error {
 		return w.err
 	}
 	return w.File.Sync()
+}
+
+// Sync syncs a file that has size bytes. It ends with ctx, if only between two
+// steps: the bytes are brought to the disk step by step first.
+func Sync(ctx context.Context, f *os.File, size int64) error {
+	w := Writeback{File: f}
+	for w.at < size {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		w.Wrote(min(writebackStep, size-w.at))
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return w.Sync()
 }

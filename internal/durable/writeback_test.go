@@ -2,6 +2,7 @@ package durable
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -72,5 +73,46 @@ func TestWritebackPipe(t *testing.T) {
 	w.Wrote(writebackStep)
 	if n, err := w.Write([]byte("x")); n != 1 || err != nil || !w.off {
 		t.Errorf("%d, %v, off is %v", n, err, w.off)
+	}
+}
+
+// asked is a context whose end is what a function says.
+type asked struct {
+	context.Context
+	err func() error
+}
+
+func (c asked) Err() error { return c.err() }
+
+// TestSync ends the context at each moment at which it is looked at: before each
+// step and before the sync.
+func TestSync(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const size = 3*writebackStep + 1
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	const all = 4 + 1
+	for end := range all + 1 {
+		n := 0
+		err := Sync(asked{t.Context(), func() error {
+			if n++; n > end {
+				return context.Canceled
+			}
+			return nil
+		}}, f, size)
+		if ended := errors.Is(err, context.Canceled); ended != (end < all) || !ended && (err != nil || n != all) {
+			t.Errorf("ends after %d looks: %d looks, %v", end, n, err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Sync(t.Context(), f, size); err == nil {
+		t.Error("a closed file is synced")
 	}
 }

@@ -37,7 +37,7 @@ func TestArrows(t *testing.T) {
 		"erofs":               {"internal/attr"},
 		"fs":                  {"internal/attr", "internal/hint"},
 		"restore":             {"internal/attr", "internal/copyrange", "internal/hint"},
-		"repair":              {"boltview", "internal/names", "internal/attr"},
+		"repair":              {"boltview", "internal/durable", "internal/names", "internal/attr"},
 		"serverdir":           {"repair", "influx", "boltview", "chain", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 		"export":              {"dataset", "influx", "internal/decimal", "internal/durable", "internal/names", "internal/hint"},
 		"flatten":             {"chain", "snaptar", "boltview", "influx", "repair", "internal/attr", "internal/durable", "internal/hint"},
