@@ -23,6 +23,7 @@ type App struct {
 	ctx     context.Context
 	signals *signals // of the process; nil in tests
 	told    bool     // whether a waiting parent knows how a mount went
+	begun   *begun   // of a command that may be left; else nil
 }
 
 // exited is what kong's exit becomes, so that only main exits.

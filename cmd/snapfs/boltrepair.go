@@ -43,6 +43,9 @@ func (c *boltRepairCmd) Run(a *App) error {
 	if len(f.rest) > 0 {
 		return &codeError{hint.Wrap(errors.New("a file is repaired as a whole"), "snapfs bolt export writes single buckets"), exitUsage}
 	}
+	if err := a.begin(); err != nil {
+		return err
+	}
 	r, err := repair.Bolt(a.ctx, c.Output, f.DB, repair.Options{})
 	if err != nil {
 		return err
