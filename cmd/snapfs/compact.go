@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -40,7 +41,7 @@ func (r *repairs) compactAll(a *App, tree fs.FS, plan *restore.Plan, damaged []d
 	if err := roomFor(r.dir, totalSize(steps)); err != nil {
 		return nil, nil, err
 	}
-	made := make([]int64, len(steps)) // sizes
+	made := make([]int64, len(steps)) // sizes of those that are smaller
 	name := func(i int) string { return filepath.Join(r.dir, fmt.Sprintf("compact-%d", i)) }
 	err := checkSteps(a.ctx, steps, progress, func(ctx context.Context, i int) error {
 		s := steps[i]
@@ -52,9 +53,10 @@ func (r *repairs) compactAll(a *App, tree fs.FS, plan *restore.Plan, damaged []d
 			if err != nil {
 				return fmt.Errorf("compact %s: %w", s.Path, err)
 			}
-			if report.Losses == 0 {
-				made[i] = report.Size
+			if report.Losses > 0 || report.Size >= s.Size {
+				return os.Remove(name(i)) // it would take room, and time to remove at the end
 			}
+			made[i] = report.Size
 			return nil
 		})
 	})
@@ -64,7 +66,7 @@ func (r *repairs) compactAll(a *App, tree fs.FS, plan *restore.Plan, damaged []d
 	files := map[string]string{}
 	var list []compactedFile
 	for i, s := range steps {
-		if made[i] > 0 && made[i] < s.Size {
+		if made[i] > 0 {
 			files[s.Path] = name(i)
 			list = append(list, compactedFile{s.Path, s.Size, made[i]})
 		}
