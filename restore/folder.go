@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/snapfs/snapfs/internal/durable"
 )
 
 // folder is an open directory of the target, shared by the workers that write
@@ -203,7 +205,7 @@ func (r *runner) seal(f *os.File, d *folder, e *entry, temp string, size int64) 
 		return err
 	}
 	if r.syncs() && !r.later(size) {
-		if err := f.Sync(); err != nil {
+		if err := durable.Sync(r.ctx, f, size); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,7 @@ func TestArrows(t *testing.T) {
 		"internal/bench":      {"chain", "snaptar", "plot", "internal/sample", "internal/attr"},
 		"erofs":               {"internal/attr"},
 		"fs":                  {"internal/attr", "internal/hint"},
-		"restore":             {"internal/attr", "internal/copyrange", "internal/hint"},
+		"restore":             {"internal/attr", "internal/copyrange", "internal/durable", "internal/hint"},
 		"repair":              {"boltview", "internal/durable", "internal/names", "internal/attr"},
 		"serverdir":           {"repair", "influx", "boltview", "chain", "internal/dirtree", "internal/names", "internal/attr", "internal/hint"},
 		"export":              {"dataset", "influx", "internal/decimal", "internal/durable", "internal/names", "internal/hint"},
