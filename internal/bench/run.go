@@ -229,7 +229,8 @@ func (r *runner) files(ctx context.Context, subject, dir string) error {
 		return err
 	}
 	return r.copy(ctx, subject, func(to string) error {
-		return run(ctx, []string{"cp", "-r", dir + "/.", to})
+		// With the modes of a mount nobody but root could remove it again.
+		return run(ctx, []string{"cp", "-r", "--no-preserve=mode", dir + "/.", to})
 	})
 }
 
