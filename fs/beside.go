@@ -131,16 +131,35 @@ func Beside(dir string) string {
 // none.
 func (s *Server) ID() uint64 { return s.id }
 
-// UnmountDead takes down the mount at dir if its server is gone, and the one of
-// an image beside it.
-func UnmountDead(dir string) error {
+// UnmountBeside takes down the mount of an image that has the mount with an ID
+// beside it, and that one with it. It is no error if there is none.
+func UnmountBeside(id uint64) error {
+	image, err := besideServed(id)
+	if image == nil {
+		return err
+	}
+	return unmountAny(image.Mountpoint)
+}
+
+// UnmountDead takes down the mount at dir if its server is gone, and with beside
+// the one of an image beside it.
+func UnmountDead(dir string, beside bool) error {
 	m, err := findMount(dir)
 	if m == nil || err != nil || !served(m) || !errors.Is(probe(m.Mountpoint), unix.ENOTCONN) {
 		return err
 	}
-	image, err := besideServed(uniqueID(m.Mountpoint))
-	if image != nil {
-		return Unmount(image.Mountpoint, true)
+	if beside {
+		err = UnmountBeside(uniqueID(m.Mountpoint))
 	}
-	return errors.Join(err, Unmount(m.Mountpoint, true))
+	return errors.Join(err, unmountAny(m.Mountpoint))
+}
+
+// unmountAny takes down what is mounted at dir, unless somebody else does so at
+// the same time.
+func unmountAny(dir string) error {
+	err := Unmount(dir, true)
+	if errors.Is(err, ErrNotMounted) || errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
 }

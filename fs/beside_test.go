@@ -65,7 +65,7 @@ func TestBeside(t *testing.T) {
 	if m, err := besideServed(s.ID()); err != nil || m == nil || m.Mountpoint != dir {
 		t.Errorf("beside %d is %+v, %v", s.ID(), m, err)
 	}
-	if err := UnmountDead(s.Dir()); err != nil || Beside(dir) == "" {
+	if err := UnmountDead(s.Dir(), true); err != nil || Beside(dir) == "" {
 		t.Errorf("took down what lives: %v", err)
 	}
 	if err := Unmount(dir, false); err != nil {

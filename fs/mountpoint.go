@@ -94,6 +94,9 @@ func probe(dir string) error {
 	}()
 	select {
 	case err := <-answer:
+		if errors.Is(err, unix.ECONNABORTED) { // the server went meanwhile
+			return unix.ENOTCONN
+		}
 		return err
 	case <-time.After(time.Second):
 		return errHung

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/snapfs/snapfs/chain"
 	"github.com/snapfs/snapfs/fs"
 	"github.com/snapfs/snapfs/internal/hint"
@@ -21,9 +23,10 @@ import (
 // descriptor on which its parent waits.
 const readyEnv = "SNAPFS_READY_FD"
 
-// ready is the one message that goes from child to parent. Without an error
-// the mount can be used.
+// ready is a message from child to parent. The last one says how it went: without
+// an error the mount can be used.
 type ready struct {
+	Mount  uint64 `json:"mount,omitempty"` // there is more to come; the ID of the child's mount, for fs.UnmountBeside
 	Error  string `json:"error,omitempty"`
 	Hint   string `json:"hint,omitempty"`
 	Code   int    `json:"code"`
@@ -69,10 +72,11 @@ func (c *mountCmd) background(a *App) error {
 		return fmt.Errorf("start the serving process: %w", err)
 	}
 	var how string
+	var id uint64
 	result := make(chan error, 1)
 	go func() {
 		var err error
-		how, err = wait(r)
+		how, id, err = wait(r)
 		result <- err
 	}()
 	select {
@@ -83,7 +87,7 @@ func (c *mountCmd) background(a *App) error {
 	if err != nil {
 		_ = cmd.Wait() // it ends by itself, and its error is known
 		if errors.Is(err, errNoWord) {
-			err = errors.Join(err, fs.UnmountDead(cmp.Or(c.Control, c.Dir)))
+			err = errors.Join(err, fs.UnmountBeside(id), fs.UnmountDead(cmp.Or(c.Control, c.Dir), false))
 		}
 		return err
 	}
@@ -141,24 +145,46 @@ func (c *mountCmd) childArgs() ([]string, error) {
 
 var errNoWord = errors.New("the serving process ended without a word")
 
-// wait reads the child's message, and returns what it says of the engine.
-func wait(r io.Reader) (engine string, err error) {
+// wait reads the child's messages, and returns what they say of the engine and of
+// the mount.
+func wait(r io.Reader) (engine string, id uint64, err error) {
 	var m ready
-	err = json.NewDecoder(r).Decode(&m)
+	for messages := json.NewDecoder(r); ; {
+		m = ready{}
+		if err = messages.Decode(&m); err != nil || m.Mount == 0 {
+			break
+		}
+		id = m.Mount
+	}
 	if errors.Is(err, io.EOF) {
-		return "", errNoWord
+		return "", id, errNoWord
 	}
 	if err != nil {
-		return "", fmt.Errorf("the serving process: %w", err)
+		return "", id, fmt.Errorf("the serving process: %w", err)
 	}
 	if m.Error == "" {
-		return m.Engine, nil
+		return m.Engine, id, nil
 	}
 	err = &remote{m.Error, m.Unavailable}
 	if m.Hint != "" {
 		err = hint.Wrap(err, "%s", m.Hint)
 	}
-	return "", &codeError{err, m.Code}
+	return "", id, &codeError{err, m.Code}
+}
+
+// tellMount says to a parent that waits, if there is one, which mount this
+// process serves. It is called before tellParent.
+func tellMount(a *App, id uint64) error {
+	fd, err := strconv.Atoi(a.Getenv(readyEnv))
+	if err != nil || a.told {
+		return nil
+	}
+	b, err := json.Marshal(ready{Mount: id})
+	if err != nil {
+		return err
+	}
+	_, err = unix.Write(fd, b)
+	return os.NewSyscallError("write", err)
 }
 
 // tellParent says to a parent that waits, if there is one, how the mount went.

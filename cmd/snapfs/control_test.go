@@ -78,7 +78,7 @@ func TestForegroundControl(t *testing.T) {
 }
 
 // TestControlCrash kills the process behind the control mount: what the kernel
-// serves stays, and both are taken down as ever.
+// serves stays, and is taken down as ever.
 func TestControlCrash(t *testing.T) {
 	if os.Geteuid() != 0 || !haveFUSE(t) {
 		t.Skip("only root mounts a disk")
@@ -99,6 +99,7 @@ func TestControlCrash(t *testing.T) {
 		unmountBelow(t, control)
 	})
 	kill(t, openServer(t, control, enginePassthrough), syscall.SIGKILL)
+	awaitNoServer(t, control)
 	if b, err := os.ReadFile(filepath.Join(mnt, "manifest")); err != nil || len(b) == 0 {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}

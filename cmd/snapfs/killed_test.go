@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -97,6 +98,13 @@ func (k *killing) mounted(t *testing.T) (dirs []string) {
 	return dirs
 }
 
+// alone waits until nothing is mounted whose server is gone.
+func (k *killing) alone(t *testing.T) {
+	t.Helper()
+	awaitNoServer(t, k.mnt)
+	awaitNoServer(t, k.control)
+}
+
 // umount takes down what is mounted.
 func (k *killing) umount(t *testing.T) {
 	t.Helper()
@@ -122,9 +130,8 @@ func (k *killing) nothingLeft(t *testing.T) {
 	k.disk.unmount(t)
 }
 
-// TestKilled kills the process that mounts, at any moment. Of a mount that a
-// process serves, a dead one may be left, as whenever that is killed; of one by
-// the kernel, all of it. Both go with umount.
+// TestKilled kills the process that mounts, at any moment. A mount that a process
+// serves goes by itself then; one by the kernel may be left, and goes with umount.
 func TestKilled(t *testing.T) {
 	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
 		if len(k.args) == 4 { // with a process behind it
@@ -132,6 +139,7 @@ func TestKilled(t *testing.T) {
 		} else {
 			k.run(t, moment, unix.SIGKILL, "--foreground")
 		}
+		k.alone(t)
 		k.umount(t)
 		k.nothingLeft(t)
 	})
@@ -169,51 +177,78 @@ func (k *killing) run(t *testing.T, moment time.Duration, sig syscall.Signal, fl
 // it, which then cleans up.
 func TestKilledServer(t *testing.T) {
 	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
-		if len(k.args) == 4 {
-			t.Skip("there is none")
-		}
-		cmd := k.command()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		server := -1
-		var err error
-		for running := true; running && server < 0; {
-			server = childOf(cmd.Process.Pid)
-			select {
-			case err = <-ended:
-				running = false
-				ended <- err
-			default:
-			}
-		}
-		if server >= 0 {
-			time.Sleep(moment)
-			_ = unix.PidfdSendSignal(server, unix.SIGKILL, nil, 0)
-			waitFor(t, server)
-			unix.Close(server)
-		}
-		if err = <-ended; err == nil { // it was mounted before
+		if k.runServer(t, moment, false) == nil { // it was mounted before
 			k.umount(t)
 		}
 		k.nothingLeft(t)
 	})
 }
 
-// childOf returns a descriptor of the first child of a process, -1 if there is
-// none.
-func childOf(pid int) int {
+// TestKilledBoth kills both.
+func TestKilledBoth(t *testing.T) {
+	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
+		_ = k.runServer(t, moment, true)
+		k.umount(t)
+		k.nothingLeft(t)
+	})
+}
+
+// runServer mounts, and kills the process in the background at the moment, and
+// the one that waits for it just before if both, unless that has ended by then.
+// It returns how that has.
+func (k *killing) runServer(t *testing.T, moment time.Duration, both bool) error {
+	t.Helper()
+	if len(k.args) == 4 {
+		t.Skip("there is none")
+	}
+	cmd := k.command()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	server := -1
+	for server < 0 {
+		server = childOf(cmd.Process.Pid, "--foreground") // and not one by which package os tries what the kernel can do
+		select {
+		case err := <-ended:
+			if server >= 0 {
+				unix.Close(server)
+			}
+			return err
+		default:
+		}
+	}
+	time.Sleep(moment)
+	if both {
+		_ = cmd.Process.Kill() // it may have ended
+	}
+	_ = unix.PidfdSendSignal(server, unix.SIGKILL, nil, 0)
+	waitFor(t, server)
+	unix.Close(server)
+	k.alone(t)
+	return <-ended
+}
+
+// childOf returns a descriptor of the first child of a process that has a word in
+// its command line, -1 if there is none.
+func childOf(pid int, word string) int {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
 		b, _ := os.ReadFile(list)
-		for _, word := range strings.Fields(string(b)) {
-			if child, err := strconv.Atoi(word); err == nil {
-				if fd, err := unix.PidfdOpen(child, 0); err == nil {
-					return fd
-				}
+		for _, number := range strings.Fields(string(b)) {
+			child, err := strconv.Atoi(number)
+			if err != nil {
+				continue
 			}
+			fd, err := unix.PidfdOpen(child, 0)
+			if err != nil {
+				continue
+			}
+			if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); err == nil && bytes.Contains(line, []byte(word)) {
+				return fd
+			}
+			unix.Close(fd)
 		}
 	}
 	return -1
@@ -229,18 +264,22 @@ func TestKilledParent(t *testing.T) {
 	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
 	onKilled(t, func(t *testing.T, k *killing, moment time.Duration) {
 		k.run(t, moment, unix.SIGKILL)
-		if server := childOf(os.Getpid()); server >= 0 {
+		for {
+			child := childOf(os.Getpid(), "") // the server, or the process that waits for its end
+			if child < 0 {
+				break
+			}
 			for running := true; running; {
 				for _, dir := range k.mounted(t) {
 					_ = exec.Command("snapfs", "umount", dir).Run() // it may go by itself
 				}
-				n, _ := unix.Poll([]unix.PollFd{{Fd: int32(server), Events: unix.POLLIN}}, 10)
+				n, _ := unix.Poll([]unix.PollFd{{Fd: int32(child), Events: unix.POLLIN}}, 10)
 				running = n < 1
 			}
-			if err := unix.Waitid(unix.P_PIDFD, server, nil, unix.WEXITED, nil); err != nil {
+			if err := unix.Waitid(unix.P_PIDFD, child, nil, unix.WEXITED, nil); err != nil {
 				t.Error(err)
 			}
-			unix.Close(server)
+			unix.Close(child)
 		}
 		k.umount(t) // all of what the kernel serves
 		k.nothingLeft(t)

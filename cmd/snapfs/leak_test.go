@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,12 +39,12 @@ func TestNothingLeft(t *testing.T) {
 			"signal": func(t *testing.T, mnt string, server int) { kill(t, server, unix.SIGTERM) },
 			"crash": func(t *testing.T, mnt string, server int) {
 				kill(t, server, unix.SIGKILL)
-				command(t, "snapfs", "umount", mnt)
+				awaitNoServer(t, mnt)
 			},
 			"crash, in use": func(t *testing.T, mnt string, server int) {
 				f := openShard(t, mnt)
 				kill(t, server, unix.SIGKILL)
-				command(t, "snapfs", "umount", "--lazy", mnt)
+				awaitNoServer(t, mnt)
 				f.Close()
 			},
 			"lazy, in use": func(t *testing.T, mnt string, server int) {
@@ -76,6 +77,20 @@ func TestNothingLeft(t *testing.T) {
 			})
 		}
 	}
+}
+
+// awaitNoServer waits until no process serves, or has served, a mount at dir.
+func awaitNoServer(t *testing.T, dir string) {
+	t.Helper()
+	served := func(line string) bool { return strings.Contains(line, " fuse.snapfs ") }
+	const tries = 3000
+	for range tries {
+		if !slices.ContainsFunc(mountsBelow(t, dir), served) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("left: %q", mountsBelow(t, dir))
 }
 
 // openServer returns a descriptor of the process that serves a mount.

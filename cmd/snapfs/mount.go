@@ -52,7 +52,8 @@ with files that it cannot serve. A tar that is written to, which other engines n
 with tars that nobody changes.
 
 With the other engines, files of a tar that is written to fail with EIO from then on; a tar that is replaced or removed
-is read as it was. Both are in the log: standard error with --foreground, or --log-file.
+is read as it was. Both are in the log: standard error with --foreground, or --log-file. If the process is killed, its
+mount is taken down.
 
 Examples:
   snapfs mount /tmp/snap /mnt/snap
@@ -135,6 +136,10 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return err
 	}
+	dir := cmp.Or(c.Control, c.Dir) // that this process serves
+	survivor := sync.OnceValue(func() survivor { return outlive(dir, log) })
+	go survivor() // while the chain is opened: it is not that fast
+	defer func() { survivor().done() }()
 	collect := sync.OnceFunc(rarely())
 	defer collect()
 	t, err := snapArg{c.Snap}.open(space.Options{At: c.At, Ghosts: c.Ghosts, ShowControl: c.ShowControl || c.Control != "", ShowHashes: c.ShowHashes, Status: status})
@@ -169,7 +174,8 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	if _, err := t.Stat("."); err != nil {
 		return err
 	}
-	s, err := fs.Mount(cmp.Or(c.Control, c.Dir), t, opts)
+	survivor() // is there from here on
+	s, err := fs.Mount(dir, t, opts)
 	if err != nil {
 		return err
 	}
@@ -178,9 +184,12 @@ func (c *mountCmd) foreground(a *App) (err error) {
 	log.Info("mounted", "source", source, "dir", s.Dir(), "engine", how.String())
 	err = c.check(s)
 	if c.Control != "" && err == nil {
-		err = c.beside(a, t, s, log)
+		if err = tellMount(a, s.ID()); err == nil {
+			err = c.beside(a, t, s, log)
+		}
 	}
 	if err == nil {
+		survivor().mounted()
 		if err = tellParent(a, nil, how); err != nil && c.Control != "" {
 			err = errors.Join(err, fs.Unmount(c.Dir, true))
 		}

@@ -16,6 +16,9 @@ import (
 type umountCmd struct {
 	Dir  string `arg:"" name:"dir" help:"Mount point." predictor:"dir"`
 	Lazy bool   `short:"l" help:"Detach now, even if it is in use; what is open stays readable until it is closed."`
+
+	Dead   bool `hidden:"" help:"Do nothing unless the process that served it is gone."`
+	Beside bool `hidden:"" help:"With --dead: take down the mount of the kernel beside it as well."`
 }
 
 func (umountCmd) Help() string {
@@ -32,6 +35,9 @@ const (
 )
 
 func (c *umountCmd) Run(*App) error {
+	if c.Dead {
+		return fs.UnmountDead(c.Dir, c.Beside)
+	}
 	server := serverOf(cmp.Or(fs.Beside(c.Dir), c.Dir))
 	if server >= 0 {
 		defer unix.Close(server)
