@@ -60,17 +60,24 @@ func (c *mountCmd) background(a *App) error {
 		return err
 	}
 	defer r.Close()
+	end, atEnd, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, w.Close())
+	}
+	defer end.Close()
 	cmd := exec.Command(self, args...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), readyEnv+"=3")
-	cmd.ExtraFiles = []*os.File{w}
+	cmd.Env = append(os.Environ(), readyEnv+"=3", survivorEnv+"=4")
+	cmd.ExtraFiles = []*os.File{w, atEnd}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	w.Close()
+	atEnd.Close()
 	if err != nil {
 		return fmt.Errorf("start the serving process: %w", err)
 	}
+	_ = startSurvivor(end, cmp.Or(c.Control, args[len(args)-1])) // the server goes without, and logs it
 	var how string
 	var id uint64
 	result := make(chan error, 1)

@@ -137,8 +137,8 @@ func (c *mountCmd) foreground(a *App) (err error) {
 		return err
 	}
 	dir := cmp.Or(c.Control, c.Dir) // that this process serves
-	survivor := sync.OnceValue(func() survivor { return outlive(dir, log) })
-	go survivor() // while the chain is opened: it is not that fast
+	survivor := sync.OnceValue(func() survivor { return outlive(a, dir, log) })
+	go survivor() // while the chain is opened: to start one takes a while
 	defer func() { survivor().done() }()
 	collect := sync.OnceFunc(rarely())
 	defer collect()

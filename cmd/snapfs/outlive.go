@@ -4,7 +4,10 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // afterDeath is run by a shell, which is the smallest process to be had, with the
@@ -15,6 +18,11 @@ const afterDeath = `trap '' HUP INT TERM
 read -r _ <&3 || exec "$0" umount --dead --beside -- "$1"
 read -r _ <&3 || exec "$0" umount --dead -- "$1"`
 
+// survivorEnv names the variable by which a mount in the background knows the
+// descriptor that leads to its survivor. Its parent starts that, which has nothing
+// else to do meanwhile.
+const survivorEnv = "SNAPFS_SURVIVOR_FD"
+
 // survivor is a process that waits for the end of this one, and takes a mount
 // down if that comes without warning: by SIGKILL, a crash, or for want of memory.
 // The kernel would leave a mount that only fails.
@@ -23,37 +31,42 @@ type survivor struct {
 	log *slog.Logger
 }
 
-// outlive starts a survivor for what is going to be mounted at dir. There is none
-// without a shell.
-func outlive(dir string, log *slog.Logger) survivor {
-	w, err := startSurvivor(dir)
+// outlive returns the survivor for what is going to be mounted at dir, and starts
+// it if the parent has not. There is none without a shell.
+func outlive(a *App, dir string, log *slog.Logger) survivor {
+	if fd, err := strconv.Atoi(a.Getenv(survivorEnv)); err == nil {
+		unix.CloseOnExec(fd)
+		return survivor{os.NewFile(uintptr(fd), "survivor"), log}
+	}
+	r, w, err := os.Pipe()
+	if err == nil {
+		defer r.Close()
+		if err = startSurvivor(r, dir); err != nil {
+			w.Close()
+		}
+	}
 	if err != nil {
 		log.Debug("the mount stays if this process is killed", "cause", err)
+		return survivor{nil, log}
 	}
 	return survivor{w, log}
 }
 
-// startSurvivor returns what the process reads from.
-func startSurvivor(dir string) (*os.File, error) {
+// startSurvivor starts a survivor that reads from r.
+func startSurvivor(r *os.File, dir string) error {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
 	cmd := exec.Command("/bin/sh", "-c", afterDeath, self, dir)
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{r}                       // its descriptor 3
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // so that who kills a group spares it
 	if err := cmd.Start(); err != nil {
-		w.Close()
-		return nil, err
+		return err
 	}
 	go func() { _ = cmd.Wait() }() // it may be killed before this process ends
-	return w, nil
+	return nil
 }
 
 // mounted is to be called when the mount is complete: one of an image then stays,
