@@ -59,7 +59,7 @@ type Figure struct {
 func (r *runner) result() WorkloadResult {
 	d := r.data
 	out := WorkloadResult{Name: d.Name, Title: d.Title, Files: len(d.Paths), Bytes: d.Bytes, Layers: d.Layers, Keys: d.Keys, Notes: r.notes}
-	order := []string{TarCommand, Extracted, Pread, Bbolt}
+	order := []string{TarCommand, Extracted, Reread, Pread, Bbolt}
 	for _, s := range Mounts(r.Self) {
 		order = append(order, s.Name)
 	}

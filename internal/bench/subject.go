@@ -15,7 +15,8 @@ import (
 // Names of the subjects that are baselines.
 const (
 	TarCommand = "tar"       // tar(1): lists, or extracts, all tars
-	Extracted  = "extracted" // the files, extracted on the same disk
+	Extracted  = "extracted" // the files, extracted on the same disk, in memory as tar wrote them
+	Reread     = "reread"    // the same, read in from the disk: in larger pages, which are faster
 	Pread      = "pread"     // the bytes where they are in the tars
 	Bbolt      = "bbolt"     // bbolt, on the extracted Bolt file
 )
